@@ -1,0 +1,89 @@
+# The README's two commands are `make demo` and `make test`. Both look first for what is missing.
+#
+# Everything is built in the one release profile, so that RocksDB is compiled once. CARGO_TARGET_DIR
+# is honoured. A step is a heading and a command; the first that fails ends the run.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test bench lint doc tools-build tools-test fmt clippy one-rocksdb deny doctest smoke tests
+
+# Where rustup puts cargo: a shell that was open before it ran does not know yet.
+export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
+unexport MAKEFLAGS MFLAGS
+
+target := $(or $(CARGO_TARGET_DIR),target)
+step = @printf '\n== %s\n'
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
+
+demo: tools-build ## build, then show the whole thing on a fresh ledger; ARGS="--json FILE" are passed on
+	$(step) "build"
+	@cargo build --release --locked
+	$(step) "demo"
+	@$(target)/release/fapiao demo $(ARGS)
+
+test: tools-test lint doc doctest smoke tests ## the whole gate, as the CI machine runs it
+
+lint: tools-test fmt one-rocksdb clippy deny ## format, one RocksDB, clippy, licences and bans
+
+doc: tools-build ## the manual and the API, with every link checked
+	$(step) "documentation: no warning, no broken link"
+	@RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps
+
+bench: tools-build ## measure; ARGS="append" picks benchmarks by name
+	$(step) "benchmarks"
+	@cargo bench --locked --bench '*' -- $(ARGS)
+
+tools-build:
+	@.ci/tools build
+
+tools-test:
+	@.ci/tools test
+
+fmt:
+	$(step) "format"
+	@cargo fmt --check
+
+clippy:
+	$(step) "clippy: no warning"
+	@cargo clippy --release --locked --all-targets -- -D warnings
+
+# A development dependency that turns on a feature somewhere below RocksDB would have it compiled
+# twice, once for the program and once for the tests.
+one-rocksdb:
+	$(step) "one RocksDB for the program and the tests"
+	@tree() { cargo tree --quiet --locked --package librocksdb-sys --format '{p} {f}' --prefix none "$$@"; }; \
+	program=$$(tree --edges no-dev); \
+	tests=$$(tree); \
+	diff <(echo "$$program") <(echo "$$tests") || { echo "these features differ"; exit 1; }
+
+# The list of advisories is a git repository; it is read only where a copy of it lies already.
+deny:
+	$(step) "licences, bans, sources"
+	@deny=$$(.ci/tools deny); \
+	cargo fetch --quiet --locked; \
+	$$deny --offline check --hide-inclusion-graph licenses bans sources; \
+	if compgen -G "$(or $(CARGO_HOME),$(HOME)/.cargo)/advisory-dbs/advisory-db-*" >/dev/null; then \
+		$$deny --offline check advisories; \
+	fi
+
+doctest:
+	$(step) "examples in the documentation"
+	@cargo test --release --locked --doc
+
+smoke:
+	$(step) "benchmarks, one round each"
+	@cargo bench --locked --bench '*' -- --test
+
+# Last, so that a run ends with its summary.
+tests:
+	$(step) "tests"
+	@export FAPIAO_PYTHON=$$(.ci/tools python); \
+	if cargo nextest --version >/dev/null 2>&1; then \
+		cargo nextest run --release --locked; \
+	else \
+		cargo test --release --locked --no-fail-fast --lib --bins --tests; \
+	fi

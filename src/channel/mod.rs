@@ -1,0 +1,9 @@
+//! The ways in and out: what strangers send becomes questions and drafts, what the engine says becomes JSON and text.
+
+pub mod answer;
+pub mod json;
+pub mod proof;
+pub mod qr;
+pub mod question;
+pub mod receipt;
+pub mod schema;

@@ -1,0 +1,339 @@
+//! What happens in the log, by number, and the data of the events that have no invoice of their own. Free of personal text.
+
+use super::leaf::KeyId;
+use super::reader::{DecodeError, DecodeReason, Reader};
+use super::writer::Writer;
+use crate::crypto::hash;
+use crate::domain::allotment::{Allotment, Mark, NumberRange};
+use crate::domain::kind::Kind;
+use crate::domain::number::{InvoiceCode, InvoiceId, InvoiceNumber};
+use crate::domain::taxpayer::TaxpayerId;
+use crate::domain::time::{Day, UnixMillis};
+
+/// The kinds of leaves. Numbers are signed and never change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Event {
+    /// 开具: an invoice.
+    Issue = 1,
+    /// 冲红: a red-letter invoice.
+    Red = 2,
+    /// 作废.
+    Void = 3,
+    /// A mark on one invoice.
+    Status = 4,
+    /// 发票领用: numbers for a taxpayer.
+    Allot = 5,
+    /// A mark on a range of numbers.
+    AllotmentStatus = 6,
+    /// A public key.
+    Key = 7,
+    /// Root over signed answers.
+    AnswersRoot = 8,
+    /// Rules of a draw.
+    LotteryManifest = 9,
+    /// Tickets of a draw, complete.
+    Freeze = 10,
+    /// Outcome of a draw.
+    Result = 11,
+    /// Prize claims.
+    ClaimBatch = 12,
+    /// A dated revocation list.
+    RevocationList = 13,
+}
+
+impl Event {
+    /// Every event, by number.
+    pub const ALL: [Event; 13] = [
+        Event::Issue,
+        Event::Red,
+        Event::Void,
+        Event::Status,
+        Event::Allot,
+        Event::AllotmentStatus,
+        Event::Key,
+        Event::AnswersRoot,
+        Event::LotteryManifest,
+        Event::Freeze,
+        Event::Result,
+        Event::ClaimBatch,
+        Event::RevocationList,
+    ];
+
+    /// The number that is signed, 1 to 13.
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// The event with this number.
+    pub fn from_number(number: u8) -> Option<Event> {
+        Event::ALL.into_iter().find(|event| event.number() == number)
+    }
+
+    /// The word of the interfaces.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Event::Issue => "issue",
+            Event::Red => "red",
+            Event::Void => "void",
+            Event::Status => "status",
+            Event::Allot => "allot",
+            Event::AllotmentStatus => "allotment_status",
+            Event::Key => "key",
+            Event::AnswersRoot => "answers_root",
+            Event::LotteryManifest => "lottery_manifest",
+            Event::Freeze => "freeze",
+            Event::Result => "result",
+            Event::ClaimBatch => "claim_batch",
+            Event::RevocationList => "revocation_list",
+        }
+    }
+
+    /// Whether its leaf names the kind and the tag of one invoice: issue, red, void, status.
+    pub const fn is_of_invoice(self) -> bool {
+        self.number() <= Event::Status.number()
+    }
+}
+
+/// What keys are for. Roles never share a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Role {
+    /// Signs invoices and events.
+    Authority = 1,
+    /// Signs answers.
+    Answering = 2,
+    /// Signs checkpoints.
+    Checkpoint = 3,
+    /// Makes id tags; never rotates.
+    Tag = 4,
+    /// Encrypts bodies.
+    Data = 5,
+    /// Signs submissions; held by issuers.
+    Issuer = 6,
+}
+
+impl Role {
+    /// Every role, by number.
+    pub const ALL: [Role; 6] = [Role::Authority, Role::Answering, Role::Checkpoint, Role::Tag, Role::Data, Role::Issuer];
+
+    /// The role with this number.
+    pub fn from_number(number: u8) -> Option<Role> {
+        Role::ALL.into_iter().find(|role| *role as u8 == number)
+    }
+
+    /// The word of the interfaces.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Role::Authority => "authority",
+            Role::Answering => "answering",
+            Role::Checkpoint => "checkpoint",
+            Role::Tag => "tag",
+            Role::Data => "data",
+            Role::Issuer => "issuer",
+        }
+    }
+
+    /// What a key of this role is made for.
+    pub const fn algorithm(self) -> Algorithm {
+        match self {
+            Role::Authority | Role::Answering | Role::Checkpoint | Role::Issuer => Algorithm::Ed25519,
+            Role::Tag => Algorithm::HmacSha256,
+            Role::Data => Algorithm::XChaCha20Poly1305,
+        }
+    }
+}
+
+/// Algorithms. 16 to 18 are reserved for SM2, SM3 and SM4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Algorithm {
+    /// Signatures, RFC 8032.
+    Ed25519 = 1,
+    /// Tags, RFC 2104.
+    HmacSha256 = 2,
+    /// Sealing, draft-irtf-cfrg-xchacha.
+    XChaCha20Poly1305 = 3,
+}
+
+impl Algorithm {
+    /// Every algorithm, by number.
+    pub const ALL: [Algorithm; 3] = [Algorithm::Ed25519, Algorithm::HmacSha256, Algorithm::XChaCha20Poly1305];
+
+    /// The algorithm with this number.
+    pub fn from_number(number: u8) -> Option<Algorithm> {
+        Algorithm::ALL.into_iter().find(|algorithm| *algorithm as u8 == number)
+    }
+}
+
+/// A public key as it enters the log: an Ed25519 key of a signing role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyRecord {
+    role: Role,
+    key_id: KeyId,
+    public: [u8; 32],
+    valid_from: UnixMillis,
+    valid_until: Option<UnixMillis>,
+}
+
+impl KeyRecord {
+    /// `None` if the role has no public keys, or the window (first instant, first instant after; none: open) is empty.
+    pub fn new(role: Role, public: [u8; 32], valid_from: UnixMillis, valid_until: Option<UnixMillis>) -> Option<KeyRecord> {
+        let window = valid_until.is_none_or(|until| valid_from < until && until.0 < u64::MAX);
+        let key_id = hash::key_id(Algorithm::Ed25519, role, &public);
+        (role.algorithm() == Algorithm::Ed25519 && window).then_some(KeyRecord { role, key_id, public, valid_from, valid_until })
+    }
+
+    /// What the key is for.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Beginning of the hash of algorithm, role and public key.
+    pub fn key_id(&self) -> KeyId {
+        self.key_id
+    }
+
+    /// RFC 8032 bytes.
+    pub fn public(&self) -> &[u8; 32] {
+        &self.public
+    }
+
+    /// First instant at which its signatures count.
+    pub fn valid_from(&self) -> UnixMillis {
+        self.valid_from
+    }
+
+    /// First instant at which they no longer count; `None` while the window is open.
+    pub fn valid_until(&self) -> Option<UnixMillis> {
+        self.valid_until
+    }
+
+    /// Whether a signature made at `time` counts.
+    pub fn is_valid_at(&self, time: UnixMillis) -> bool {
+        self.valid_from <= time && self.valid_until.is_none_or(|until| time < until)
+    }
+}
+
+/// Data of an event without an invoice of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EventData {
+    /// An invoice is void from this day.
+    Void {
+        /// Which.
+        id: InvoiceId,
+        /// Day of the void, UTC+8.
+        day: Day,
+    },
+    /// What the administration says of one invoice: any mark but blank void.
+    Status {
+        /// Which.
+        id: InvoiceId,
+        /// What is said.
+        mark: Mark,
+    },
+    /// Numbers for a taxpayer.
+    Allot(Allotment),
+    /// What the administration says of a range: lost, stolen, blank void or lifted.
+    AllotmentStatus {
+        /// Which numbers.
+        range: NumberRange,
+        /// What is said.
+        mark: Mark,
+    },
+    /// A public key.
+    Key(KeyRecord),
+}
+
+impl EventData {
+    /// The event that has such data.
+    pub fn event(&self) -> Event {
+        match self {
+            EventData::Void { .. } => Event::Void,
+            EventData::Status { .. } => Event::Status,
+            EventData::Allot(_) => Event::Allot,
+            EventData::AllotmentStatus { .. } => Event::AllotmentStatus,
+            EventData::Key(_) => Event::Key,
+        }
+    }
+
+    /// The bytes that are signed.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut writer = Writer::with_capacity(64);
+        writer.u8(1);
+        match self {
+            EventData::Void { id, day } => writer.bytes(&id.to_bytes()).u32(day.yyyymmdd()),
+            EventData::Status { id, mark } => writer.bytes(&id.to_bytes()).u8(*mark as u8),
+            EventData::Allot(allotment) => {
+                writer.text(allotment.taxpayer.as_str()).u8(allotment.kind.number());
+                write_range(&mut writer, &allotment.range)
+            }
+            EventData::AllotmentStatus { range, mark } => write_range(&mut writer, range).u8(*mark as u8),
+            EventData::Key(key) => {
+                writer.u8(Algorithm::Ed25519 as u8).u8(key.role as u8).bytes(&key.key_id.0).u16(32).bytes(&key.public);
+                writer.u64(key.valid_from.0).u64(key.valid_until.map_or(u64::MAX, |until| until.0))
+            }
+        };
+        writer.into_bytes()
+    }
+
+    /// The data of `event` in these bytes, all of them.
+    pub fn decode(event: Event, bytes: &[u8]) -> Result<EventData, DecodeError> {
+        Reader::all(bytes, |reader| {
+            reader.version()?;
+            match event {
+                Event::Void => Ok(EventData::Void { id: read_id(reader)?, day: reader.value("day", Reader::u32, Day::from_yyyymmdd)? }),
+                Event::Status => Ok(EventData::Status { id: read_id(reader)?, mark: read_mark(reader, |mark| mark != Mark::BlankVoid)? }),
+                Event::Allot => Ok(EventData::Allot(Allotment {
+                    taxpayer: reader.value("taxpayer", |reader| reader.text("taxpayer"), TaxpayerId::parse)?,
+                    kind: reader.value("kind", Reader::u8, Kind::from_number)?,
+                    range: read_range(reader)?,
+                })),
+                Event::AllotmentStatus => Ok(EventData::AllotmentStatus {
+                    range: read_range(reader)?,
+                    mark: read_mark(reader, |mark| matches!(mark, Mark::Lost | Mark::Stolen | Mark::BlankVoid | Mark::Lifted))?,
+                }),
+                Event::Key => read_key(reader).map(EventData::Key),
+                Event::Issue
+                | Event::Red
+                | Event::AnswersRoot
+                | Event::LotteryManifest
+                | Event::Freeze
+                | Event::Result
+                | Event::ClaimBatch
+                | Event::RevocationList => reader.fault(0, DecodeReason::Reserved),
+            }
+        })
+    }
+}
+
+fn write_range<'a>(writer: &'a mut Writer, range: &NumberRange) -> &'a mut Writer {
+    writer.bytes(&range.code.to_bytes()).bytes(&range.first.to_bytes()).bytes(&range.last.to_bytes())
+}
+
+fn read_range(reader: &mut Reader<'_>) -> Result<NumberRange, DecodeError> {
+    let code = reader.value("code", Reader::array, InvoiceCode::from_bytes)?;
+    let first = reader.value("first number", Reader::array, InvoiceNumber::from_bytes)?;
+    reader.value("last number", Reader::array, |last| NumberRange::new(code, first, InvoiceNumber::from_bytes(last)?))
+}
+
+fn read_id(reader: &mut Reader<'_>) -> Result<InvoiceId, DecodeError> {
+    reader.value("invoice id", Reader::array, InvoiceId::from_bytes)
+}
+
+fn read_mark(reader: &mut Reader<'_>, allowed: impl Fn(Mark) -> bool) -> Result<Mark, DecodeError> {
+    reader.value("mark", Reader::u8, |number| Mark::from_number(number).filter(|mark| allowed(*mark)))
+}
+
+fn read_key(reader: &mut Reader<'_>) -> Result<KeyRecord, DecodeError> {
+    reader.value("algorithm", Reader::u8, |number| (number == Algorithm::Ed25519 as u8).then_some(()))?;
+    let role = reader.value("role", Reader::u8, |number| Role::from_number(number).filter(|role| role.algorithm() == Algorithm::Ed25519))?;
+    let stated = reader.offset();
+    let key_id = KeyId(reader.array()?);
+    reader.value("public key", Reader::u16, |length| (length == 32).then_some(()))?;
+    let public = reader.array()?;
+    let valid_from = UnixMillis(reader.u64()?);
+    let record = reader
+        .value("valid until", Reader::u64, |until| KeyRecord::new(role, public, valid_from, (until != u64::MAX).then_some(UnixMillis(until))))?;
+    if record.key_id != key_id { reader.fault(stated, DecodeReason::OutOfRange("key id")) } else { Ok(record) }
+}

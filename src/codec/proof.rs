@@ -1,0 +1,210 @@
+//! What is told to a verifier, as bytes that are signed; what was asked, as bytes that are hashed; and inclusion in the log, as C2SP text.
+
+use data_encoding::BASE64;
+
+use super::reader::{DecodeError, DecodeReason, Reader};
+use super::writer::Writer;
+use crate::crypto::hash;
+use crate::crypto::merkle::Hash;
+use crate::crypto::note::{Origin, decode_base64, parse_decimal};
+use crate::domain::money::Fen;
+use crate::domain::time::UnixMillis;
+use crate::limits::{NOTE_BYTES_MAX, PROOF_EXTRA_MAX, PROOF_HASHES_MAX, QR_TEXT_MAX, QUERY_FIELD_MAX};
+
+/// The verdicts that exist, by number: they are signed and never change.
+pub const VERDICTS: [u8; 15] = [1, 2, 3, 4, 5, 6, 7, 10, 11, 12, 13, 20, 21, 30, 40];
+
+/// An answer. Its bytes are signed by the answering key.
+///
+/// ```text
+/// +--------------------+---------+--------------+--------+----------+---------+---------+-----------+------------+--------+-----------+
+/// | fapiao/answer/1\0  | verdict | query digest | origin | size u64 | root 32 | time ms | count u64 | first ms   | commit | remaining |
+/// | 16 bytes           | u8      | 32 bytes     | text   |          |         | u64     |           | u64 or all | opt 32 | opt fen   |
+/// |                    |         |              |        |          |         |         |           | ones       |        | and fen   |
+/// +--------------------+---------+--------------+--------+----------+---------+---------+-----------+------------+--------+-----------+
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// One of [`VERDICTS`].
+    pub verdict: u8,
+    /// [`Query::digest`] of what was asked.
+    pub query_digest: [u8; 32],
+    /// The log it was looked up in.
+    pub origin: Origin,
+    /// Leaves of the log then.
+    pub size: u64,
+    /// Root of the log then.
+    pub root: Hash,
+    /// When it was answered.
+    pub time: UnixMillis,
+    /// Times verified, this one included.
+    pub count: u64,
+    /// When it was verified first; none if never before.
+    pub first: Option<UnixMillis>,
+    /// Commit of the invoice.
+    pub commit: Option<[u8; 32]>,
+    /// Amount excluding tax, and tax, that are not taken back by red-letter invoices.
+    pub remaining: Option<(Fen, Fen)>,
+}
+
+impl Answer {
+    /// The bytes that are signed.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut writer = Writer::with_capacity(256);
+        writer.bytes(hash::ANSWER_LABEL).u8(self.verdict).bytes(&self.query_digest).text(self.origin.as_str());
+        writer.u64(self.size).bytes(&self.root).u64(self.time.0).u64(self.count).u64(self.first.map_or(u64::MAX, |first| first.0));
+        writer.opt(self.commit, |writer, commit| {
+            writer.bytes(&commit);
+        });
+        writer.opt(self.remaining, |writer, (amount, tax)| {
+            writer.fen(amount).fen(tax);
+        });
+        writer.into_bytes()
+    }
+
+    /// The answer in these bytes, all of them.
+    pub fn decode(bytes: &[u8]) -> Result<Answer, DecodeError> {
+        Reader::all(bytes, |reader| {
+            if reader.array::<16>()? != *hash::ANSWER_LABEL {
+                return reader.fault(0, DecodeReason::Version);
+            }
+            Ok(Answer {
+                verdict: reader.value("verdict", Reader::u8, |verdict| VERDICTS.contains(&verdict).then_some(verdict))?,
+                query_digest: reader.array()?,
+                origin: reader.value("origin", |reader| reader.text("origin"), Origin::parse)?,
+                size: reader.u64()?,
+                root: reader.array()?,
+                time: UnixMillis(reader.u64()?),
+                count: reader.u64()?,
+                first: Some(reader.u64()?).filter(|first| *first != u64::MAX).map(UnixMillis),
+                commit: reader.opt("commit", Reader::array)?,
+                // Sums, not stated amounts: their range is that of the type.
+                remaining: reader.opt("remaining", |reader| Ok((Fen(reader.i64()?), Fen(reader.i64()?))))?,
+            })
+        })
+    }
+}
+
+/// What was asked, as it was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Query<'a> {
+    /// By typed fields.
+    Typed {
+        /// 发票代码.
+        code: &'a str,
+        /// 发票号码.
+        number: &'a str,
+        /// 开票日期.
+        date: Option<&'a str>,
+        /// 金额.
+        amount: Option<&'a str>,
+        /// 校验码.
+        check: Option<&'a str>,
+    },
+    /// By the text of a QR code.
+    Qr(&'a str),
+}
+
+/// A question longer than any that makes sense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the question is too long")]
+pub struct QueryTooLong;
+
+impl Query<'_> {
+    /// The bytes that are hashed.
+    pub fn encode(&self) -> Result<Vec<u8>, QueryTooLong> {
+        let mut writer = Writer::with_capacity(128);
+        match *self {
+            Query::Typed { code, number, date, amount, check } => {
+                if [Some(code), Some(number), date, amount, check].into_iter().flatten().any(|field| field.len() > QUERY_FIELD_MAX) {
+                    return Err(QueryTooLong);
+                }
+                writer.u8(1).text(code).text(number).opt_text(date).opt_text(amount).opt_text(check)
+            }
+            Query::Qr(text) if text.len() > QR_TEXT_MAX => return Err(QueryTooLong),
+            Query::Qr(text) => writer.u8(2).text(text),
+        };
+        Ok(writer.into_bytes())
+    }
+
+    /// What a signed answer says it answers.
+    pub fn digest(&self) -> Result<[u8; 32], QueryTooLong> {
+        self.encode().map(|bytes| hash::query_digest(&bytes))
+    }
+}
+
+/// Inclusion of a leaf in a checkpointed tree, as one text that is checked offline (c2sp.org/tlog-proof).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogProof {
+    /// Application data that nothing authenticates.
+    pub extra: Option<Vec<u8>>,
+    /// Place of the leaf.
+    pub index: u64,
+    /// Sibling of the leaf first, child of the root last.
+    pub hashes: Vec<Hash>,
+    /// The signed note, as it is.
+    pub checkpoint: String,
+}
+
+/// Why a text is no such proof.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LogProofError {
+    /// Longer than any.
+    #[error("the proof is too long")]
+    TooLong,
+    /// Another format, or another version of it.
+    #[error("the first line is not c2sp.org/tlog-proof@v1")]
+    Header,
+    /// A line is not what it should be.
+    #[error("line {0} of the proof is malformed")]
+    Line(usize),
+    /// No empty line, or nothing after it.
+    #[error("the proof carries no checkpoint")]
+    NoCheckpoint,
+}
+
+impl LogProof {
+    const HEADER: &str = "c2sp.org/tlog-proof@v1";
+
+    /// The text.
+    pub fn encode(&self) -> String {
+        let mut text = format!("{}\n", LogProof::HEADER);
+        if let Some(extra) = &self.extra {
+            text.extend(["extra ", &BASE64.encode(extra), "\n"]);
+        }
+        text.push_str(&format!("index {}\n", self.index));
+        for hash in &self.hashes {
+            text.extend([&BASE64.encode(hash), "\n"]);
+        }
+        text.push('\n');
+        text.push_str(&self.checkpoint);
+        text
+    }
+
+    /// Parses the text. The checkpoint is taken as it is: [`crate::crypto::note::Checkpoint::open`] judges it.
+    pub fn parse(text: &str) -> Result<LogProof, LogProofError> {
+        if text.len() > NOTE_BYTES_MAX + PROOF_HASHES_MAX * 45 + 2 * PROOF_EXTRA_MAX {
+            return Err(LogProofError::TooLong);
+        }
+        let (proof, checkpoint) = text.split_once("\n\n").filter(|(_, checkpoint)| !checkpoint.is_empty()).ok_or(LogProofError::NoCheckpoint)?;
+        let mut lines = (1..).zip(proof.split('\n')).peekable();
+        if lines.next().is_none_or(|(_, line)| line != LogProof::HEADER) {
+            return Err(LogProofError::Header);
+        }
+        let extra = match lines.next_if(|(_, line)| line.starts_with("extra ")) {
+            Some((at, line)) => {
+                let extra = line.strip_prefix("extra ").and_then(decode_base64);
+                Some(extra.filter(|extra| !extra.is_empty() && extra.len() <= PROOF_EXTRA_MAX).ok_or(LogProofError::Line(at))?)
+            }
+            None => None,
+        };
+        let (at, line) = lines.next().ok_or(LogProofError::Line(2))?;
+        let index = line.strip_prefix("index ").and_then(parse_decimal).ok_or(LogProofError::Line(at))?;
+        let hash = |line: &str| decode_base64(line).and_then(|hash| Hash::try_from(hash).ok());
+        let hashes = lines.map(|(at, line)| hash(line).ok_or(LogProofError::Line(at))).collect::<Result<Vec<Hash>, _>>()?;
+        if hashes.len() > PROOF_HASHES_MAX {
+            return Err(LogProofError::TooLong);
+        }
+        Ok(LogProof { extra, index, hashes, checkpoint: checkpoint.to_owned() })
+    }
+}

@@ -1,0 +1,119 @@
+//! The keyring as it lies on disk, encrypted under a passphrase.
+//!
+//! ```text
+//!  0     1            5            9            13         29         53
+//!  +-----+------------+------------+------------+----------+----------+------------------------------------------------+
+//!  | ver | memory KiB | passes u32 | lanes u32  | salt 16  | nonce 24 | XChaCha20-Poly1305(Argon2id(passphrase, salt), |
+//!  | =1  | u32        |            |            |          |          |   nonce, AAD = bytes 0..53, keys)              |
+//!  +-----+------------+------------+------------+----------+----------+------------------------------------------------+
+//!  key: algorithm u8 | role u8 | key id 8 | secret 32
+//! ```
+
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
+use zeroize::Zeroizing;
+
+use super::keyring::{Algorithm, KeyId, Keyring, KeyringError, Role, SecretKey};
+use crate::codec::reader::{DecodeError, DecodeReason, Reader};
+use crate::codec::writer::Writer;
+use crate::limits::{KDF_LANES_MAX, KDF_MEMORY_KIB_MAX, KDF_PASSES_MAX};
+
+const HEADER_LEN: usize = 1 + 4 + 4 + 4 + 16 + 24;
+
+/// What guessing a passphrase costs (RFC 9106).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KdfCost {
+    /// Memory, KiB; at least 8 a lane.
+    pub memory_kib: u32,
+    /// Passes over it.
+    pub passes: u32,
+    /// Lanes.
+    pub lanes: u32,
+}
+
+impl KdfCost {
+    /// RFC 9106's second recommendation: 64 MiB, 3 passes, 4 lanes. A quarter of a second on one core, once per start.
+    pub const STANDARD: KdfCost = KdfCost { memory_kib: 64 << 10, passes: 3, lanes: 4 };
+    /// Next to nothing: for tests, and for a demo whose passphrase lies beside the file.
+    pub const TRIVIAL: KdfCost = KdfCost { memory_kib: 64, passes: 1, lanes: 1 };
+
+    fn params(self) -> Option<argon2::Params> {
+        let bounded = self.memory_kib <= KDF_MEMORY_KIB_MAX && self.passes <= KDF_PASSES_MAX && self.lanes <= KDF_LANES_MAX;
+        argon2::Params::new(self.memory_kib, self.passes, self.lanes, Some(32)).ok().filter(|_| bounded)
+    }
+}
+
+/// Why a key file does not open, or cannot be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyFileError {
+    /// Not a key file of this version.
+    #[error("not a key file of this version: {0}")]
+    Layout(DecodeError),
+    /// The costs are none, or more than this program is willing to pay.
+    #[error("the key file's Argon2id parameters are out of bounds")]
+    Cost,
+    /// The passphrase is wrong, or the file was altered.
+    #[error("the passphrase is wrong, or the key file was altered")]
+    Passphrase,
+    /// It opens, and its keys are no keyring.
+    #[error("the key file's keys: {0}")]
+    Keyring(#[from] KeyringError),
+}
+
+/// The key file. `salt` and `nonce` are random and used once.
+pub fn seal(keyring: &Keyring, passphrase: &str, salt: &[u8; 16], nonce: &[u8; 24], cost: KdfCost) -> Result<Vec<u8>, KeyFileError> {
+    let mut keys = Zeroizing::new(Vec::with_capacity(keyring.keys().len() * 42));
+    for key in keyring.keys() {
+        keys.extend_from_slice(&[key.role().algorithm() as u8, key.role() as u8]);
+        keys.extend_from_slice(&key.key_id().0);
+        keys.extend_from_slice(key.secret());
+    }
+    let mut writer = Writer::with_capacity(HEADER_LEN);
+    writer.u8(1).u32(cost.memory_kib).u32(cost.passes).u32(cost.lanes).bytes(salt).bytes(nonce);
+    let mut file = writer.into_bytes();
+    let payload = Payload { msg: &keys, aad: &file };
+    let sealed = cipher(passphrase, salt, cost)?.encrypt(&XNonce::from(*nonce), payload).map_err(|_| KeyFileError::Passphrase)?;
+    file.extend_from_slice(&sealed);
+    Ok(file)
+}
+
+/// The keyring in a key file.
+pub fn open(file: &[u8], passphrase: &str) -> Result<Keyring, KeyFileError> {
+    let mut reader = Reader::new(file);
+    let (cost, salt, nonce) = read_header(&mut reader).map_err(KeyFileError::Layout)?;
+    let (header, sealed) = file.split_at(reader.offset());
+    let opened = cipher(passphrase, &salt, cost)?.decrypt(&XNonce::from(nonce), Payload { msg: sealed, aad: header });
+    let keys = Zeroizing::new(opened.map_err(|_| KeyFileError::Passphrase)?);
+    let mut reader = Reader::new(&keys);
+    let mut ring = Vec::new();
+    while reader.offset() < keys.len() {
+        ring.push(read_key(&mut reader).map_err(KeyFileError::Layout)?);
+    }
+    Ok(Keyring::new(ring)?)
+}
+
+fn read_header(reader: &mut Reader<'_>) -> Result<(KdfCost, [u8; 16], [u8; 24]), DecodeError> {
+    reader.version()?;
+    let cost = KdfCost { memory_kib: reader.u32()?, passes: reader.u32()?, lanes: reader.u32()? };
+    Ok((cost, reader.array()?, reader.array()?))
+}
+
+fn read_key(reader: &mut Reader<'_>) -> Result<SecretKey, DecodeError> {
+    let start = reader.offset();
+    let algorithm = reader.value("algorithm", Reader::u8, Algorithm::from_number)?;
+    let role = reader.value("role", Reader::u8, |number| Role::from_number(number).filter(|role| role.algorithm() == algorithm))?;
+    let key_id = KeyId(reader.array()?);
+    let secret = reader.array()?;
+    let key = SecretKey::signing(role, secret).or_else(|| SecretKey::symmetric(role, key_id, secret));
+    match key.filter(|key| key.key_id() == key_id) {
+        Some(key) => Ok(key),
+        None => reader.fault(start + 2, DecodeReason::OutOfRange("key id")),
+    }
+}
+
+fn cipher(passphrase: &str, salt: &[u8; 16], cost: KdfCost) -> Result<XChaCha20Poly1305, KeyFileError> {
+    let argon2 = argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, cost.params().ok_or(KeyFileError::Cost)?);
+    let mut key = Zeroizing::new([0; 32]);
+    argon2.hash_password_into(passphrase.as_bytes(), salt, key.as_mut()).map_err(|_| KeyFileError::Cost)?;
+    Ok(XChaCha20Poly1305::new(&Key::from(*key)))
+}

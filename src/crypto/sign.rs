@@ -1,0 +1,78 @@
+//! Ed25519 (RFC 8032), strictly: canonical S, canonical A and R, neither of small order, no cofactor. Plain verification accepts an all-zero key on
+//! any message, so only [`PublicKey`] verifies, and a weak or non-canonical key never becomes one.
+
+use ed25519_dalek::Signer;
+use zeroize::Zeroizing;
+
+/// A signing key; its bytes are wiped when it is dropped and never printed.
+#[derive(Clone)]
+pub struct SigningKey(ed25519_dalek::SigningKey);
+
+impl SigningKey {
+    /// The key with this RFC 8032 seed.
+    pub fn from_seed(seed: &[u8; 32]) -> SigningKey {
+        SigningKey(ed25519_dalek::SigningKey::from_bytes(seed))
+    }
+
+    /// The seed, for the key file.
+    pub fn seed(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(self.0.to_bytes())
+    }
+
+    /// The public key's 32 bytes.
+    pub fn public(&self) -> [u8; 32] {
+        self.0.verifying_key().to_bytes()
+    }
+
+    /// Deterministic signature over `message`.
+    pub fn sign(&self, message: &[u8]) -> [u8; 64] {
+        self.0.sign(message).to_bytes()
+    }
+}
+
+impl std::fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SigningKey(…)")
+    }
+}
+
+/// Why 32 bytes are no public key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PublicKeyError {
+    /// Not the canonical encoding of a point of the curve.
+    #[error("not the canonical encoding of a curve point")]
+    NotCanonical,
+    /// A point of small order: signatures under it prove nothing.
+    #[error("a weak key: the point has small order")]
+    Weak,
+}
+
+/// A public key, decoded once and known to be sound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PublicKey(ed25519_dalek::VerifyingKey);
+
+impl PublicKey {
+    /// The key with these RFC 8032 bytes.
+    pub fn parse(bytes: &[u8; 32]) -> Result<PublicKey, PublicKeyError> {
+        let key = ed25519_dalek::VerifyingKey::from_bytes(bytes).map_err(|_| PublicKeyError::NotCanonical)?;
+        if key.to_edwards().compress().to_bytes() != *bytes {
+            return Err(PublicKeyError::NotCanonical);
+        }
+        if key.is_weak() { Err(PublicKeyError::Weak) } else { Ok(PublicKey(key)) }
+    }
+
+    /// Its 32 bytes.
+    pub fn to_bytes(self) -> [u8; 32] {
+        self.0.to_bytes()
+    }
+
+    /// Whether `signature` is this key's on `message`, strictly.
+    pub fn verify(&self, message: &[u8], signature: &[u8; 64]) -> bool {
+        self.0.verify_strict(message, &ed25519_dalek::Signature::from_bytes(signature)).is_ok()
+    }
+}
+
+/// Whether `signature` is on `message` under the key with these bytes; false for bytes that are no sound key. Decodes the key each time.
+pub fn verify(public: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> bool {
+    PublicKey::parse(public).is_ok_and(|key| key.verify(message, signature))
+}

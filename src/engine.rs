@@ -1,0 +1,543 @@
+//! The one API of the product: wires the floors and decides nothing. The clock and the source of randomness are read here and nowhere below.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio::sync::oneshot;
+use zeroize::Zeroizing;
+
+use crate::codec::canonical;
+use crate::codec::event::{EventData, KeyRecord, Role};
+use crate::codec::leaf::KeyId;
+use crate::codec::proof;
+use crate::crypto::body;
+use crate::crypto::keyfile::{self, KdfCost, KeyFileError};
+use crate::crypto::keyring::{Keyring, KeyringError};
+use crate::crypto::note::{Host, Origin};
+use crate::domain::allotment::{Allotment, Mark, NumberRange};
+use crate::domain::draft::Draft;
+use crate::domain::fault::Fault;
+use crate::domain::invoice::Invoice;
+use crate::domain::number::{CheckCode, InvoiceId};
+use crate::domain::rules::{self, Mode, Terms};
+use crate::domain::taxpayer::TaxpayerId;
+use crate::domain::time::{Day, UnixMillis};
+use crate::issue::{self, Randomness};
+use crate::ledger::{
+    Creation, Fsck, FsckReport, InvRecord, Ledger, LedgerError, Observer, Opening, Outcome, Receipt, Refusal, Remark, Sealed, StoreError, StoreSizes,
+    Submission, SubmitError,
+};
+use crate::limits::{BATCH_IDS_MAX, ISSUE_DAYS_BACK, KEY_FILE_BYTES_MAX};
+use crate::verify::answer::{Answer, AsOf};
+use crate::verify::check::{self, Registered};
+use crate::verify::query::Question;
+
+/// Why the engine cannot do what it was asked. Refusals and faults are answers, not errors.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The ledger or its files.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The submission was not decided.
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
+    /// The key file.
+    #[error("{path}: {error}")]
+    Keyring {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        error: KeyFileError,
+    },
+    /// New keys do not make a keyring.
+    #[error(transparent)]
+    NewKeys(#[from] KeyringError),
+    /// The host does not fit into a QR code or a note name.
+    #[error("{0:?} is no host: at most 28 characters of letters, digits, dots, dashes and a port")]
+    Host(String),
+    /// A file beside the ledger.
+    #[error("{path}: {error}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// Something needs keys and the engine was opened without.
+    #[error("this needs the secret keys; give the passphrase (--passphrase-file FILE)")]
+    Locked,
+    /// A stored body does not open.
+    #[error("stored body: {0}")]
+    Body(#[from] body::BodyError),
+    /// A stored body opens and does not decode.
+    #[error("stored body: {0}")]
+    Decode(#[from] crate::codec::reader::DecodeError),
+    /// A question longer than any that makes sense is answered, but not signed.
+    #[error("the question is too long to be signed")]
+    QuestionTooLong,
+    /// The machine has no randomness to give.
+    #[error("no randomness: {0}")]
+    Randomness(getrandom::Error),
+}
+
+impl From<StoreError> for EngineError {
+    fn from(error: StoreError) -> Self {
+        EngineError::Ledger(error.into())
+    }
+}
+
+/// How to open an engine.
+pub struct Config {
+    /// Data directory.
+    pub directory: PathBuf,
+    /// Opens the secret keys; without it the engine verifies, but neither signs nor shows what is encrypted.
+    pub passphrase: Option<Zeroizing<String>>,
+    /// Written into signed QR codes; at most 28 characters, not signed.
+    pub host: String,
+    /// Caches.
+    pub sizes: StoreSizes,
+    /// What deriving the key from the passphrase costs.
+    pub kdf: KdfCost,
+    /// How old a new invoice's date may be, days.
+    pub days_back: u32,
+    /// Told of commits.
+    pub observer: Option<Observer>,
+    /// Where the time comes from: the system, but for tests.
+    pub clock: crate::ledger::Clock,
+}
+
+impl Config {
+    /// Sensible values for `directory`.
+    pub fn new(directory: &Path, passphrase: Option<Zeroizing<String>>) -> Config {
+        Config {
+            directory: directory.into(),
+            passphrase,
+            host: "127.0.0.1:8080".into(),
+            sizes: StoreSizes::default(),
+            kdf: KdfCost::STANDARD,
+            days_back: ISSUE_DAYS_BACK,
+            observer: None,
+            clock: Arc::new(now),
+        }
+    }
+}
+
+/// What became of a submitted draft.
+#[derive(Debug)]
+pub enum Submitted {
+    /// In the ledger; its warnings.
+    Logged(Logged),
+    /// Every rule it breaks, and its warnings.
+    Faulty(Vec<Fault>),
+    /// Well-formed, and not possible on the ledger's state.
+    Refused(Refusal),
+}
+
+/// Something that is in the log.
+#[derive(Debug)]
+pub struct Logged {
+    /// Its leaf.
+    pub index: u64,
+    /// It was there before.
+    pub repeated: bool,
+    /// What is doubtful about it.
+    pub warnings: Vec<Fault>,
+    /// What the ledger has to say about it.
+    pub remark: Option<Remark>,
+}
+
+/// A receipt with the salt that opens its commit, where the body is still there and the data key at hand.
+#[derive(Debug)]
+pub struct FullReceipt {
+    /// Everything that is not encrypted.
+    pub receipt: Receipt,
+    /// Random bytes of rest digest or event commit.
+    pub salt: Option<[u8; 16]>,
+}
+
+/// An answer to keep: checked offline against the log's public keys.
+#[derive(Clone, Debug)]
+pub struct SignedAnswer {
+    /// The answer's bytes.
+    pub bytes: Vec<u8>,
+    /// By the answering key.
+    pub signature: [u8; 64],
+    /// Which key.
+    pub key_id: KeyId,
+    /// The signed checkpoint that the answer is about.
+    pub checkpoint: Option<String>,
+    /// Of the invoice in that checkpoint, where one is shown.
+    pub inclusion: Option<Inclusion>,
+}
+
+/// A leaf and its path to a root.
+#[derive(Clone, Debug)]
+pub struct Inclusion {
+    /// Place of the leaf.
+    pub index: u64,
+    /// The leaf.
+    pub leaf: [u8; 96],
+    /// RFC 6962 path.
+    pub path: Vec<[u8; 32]>,
+}
+
+/// A draft that was accepted and handed to the sequencer.
+#[derive(Debug)]
+pub struct Pending {
+    warnings: Vec<Fault>,
+    outcome: oneshot::Receiver<Result<Outcome, SubmitError>>,
+}
+
+impl Pending {
+    /// Blocks until the outcome is durable.
+    pub fn wait(self) -> Result<Submitted, EngineError> {
+        let outcome = self.outcome.blocking_recv().unwrap_or(Err(SubmitError::Closing))?;
+        Ok(submitted(outcome, self.warnings))
+    }
+}
+
+/// An open ledger with its keys.
+pub struct Engine {
+    ledger: Ledger,
+    keyring: Option<Arc<Keyring>>,
+    host: Host,
+    days_back: u32,
+    clock: crate::ledger::Clock,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("ledger", &self.ledger).finish_non_exhaustive()
+    }
+}
+
+/// The system's time.
+pub fn now() -> UnixMillis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Random bytes from the operating system.
+pub fn random<const N: usize>() -> Result<[u8; N], EngineError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(EngineError::Randomness)?;
+    Ok(bytes)
+}
+
+/// The encrypted key file of a data directory.
+pub fn keyring_path(directory: &Path) -> PathBuf {
+    directory.join("keys").join("keyring")
+}
+
+impl Engine {
+    /// Makes keys and an empty ledger in `config.directory`, which may exist but may hold neither.
+    pub fn create(config: Config) -> Result<Engine, EngineError> {
+        let passphrase = config.passphrase.as_ref().ok_or(EngineError::Locked)?;
+        let path = keyring_path(&config.directory);
+        if path.exists() {
+            return Err(StoreError::Exists(config.directory.clone()).into());
+        }
+        let host = parse_host(&config.host)?;
+        let seeds = [random()?, random()?, random()?];
+        let keyring = Keyring::found(seeds, (KeyId(random()?), random()?), (KeyId(random()?), random()?))?;
+        let sealed = keyfile::seal(&keyring, passphrase, &random()?, &random()?, config.kdf)
+            .map_err(|error| EngineError::Keyring { path: path.clone(), error })?;
+        write_private(&path, &sealed)?;
+
+        let valid_from = (config.clock)();
+        let mut keys = Vec::new();
+        for (role, signer) in
+            [(Role::Authority, keyring.authority()), (Role::Answering, keyring.answering()), (Role::Checkpoint, keyring.checkpoint())]
+        {
+            if let Some(record) = KeyRecord::new(role, signer.key.public(), valid_from, None) {
+                keys.push(issue::event_of(&EventData::Key(record), random()?, &keyring));
+            }
+        }
+        let origin = Origin::new(&host, random()?);
+        let keyring = Arc::new(keyring);
+        let ledger = Ledger::create(Creation {
+            directory: config.directory.clone(),
+            sizes: config.sizes,
+            origin,
+            keyring: Arc::clone(&keyring),
+            keys,
+            clock: Arc::clone(&config.clock),
+            observer: config.observer.clone(),
+        })?;
+        Ok(Engine { ledger, keyring: Some(keyring), host, days_back: config.days_back, clock: config.clock })
+    }
+
+    /// Opens what [`Engine::create`] made.
+    pub fn open(config: Config) -> Result<Engine, EngineError> {
+        let keyring = match &config.passphrase {
+            Some(passphrase) => {
+                let path = keyring_path(&config.directory);
+                let sealed = read_bounded(&path, KEY_FILE_BYTES_MAX)?;
+                Some(Arc::new(keyfile::open(&sealed, passphrase).map_err(|error| EngineError::Keyring { path, error })?))
+            }
+            None => None,
+        };
+        let ledger = Ledger::open(Opening {
+            directory: config.directory,
+            sizes: config.sizes,
+            keyring: keyring.clone(),
+            clock: Arc::clone(&config.clock),
+            observer: config.observer,
+        })?;
+        Ok(Engine { ledger, keyring, host: parse_host(&config.host)?, days_back: config.days_back, clock: config.clock })
+    }
+
+    /// The ledger, for reading.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Written into signed QR codes.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// The day it is now, in UTC+8.
+    pub fn today(&self) -> Day {
+        (self.clock)().day().unwrap_or_else(|| unreachable!("the clock shows a year after 2999"))
+    }
+
+    fn keyring(&self) -> Result<&Keyring, EngineError> {
+        self.keyring.as_deref().ok_or(EngineError::Locked)
+    }
+
+    /// Whether secret keys are at hand.
+    pub fn is_unlocked(&self) -> bool {
+        self.keyring.is_some()
+    }
+
+    /// What accepting a draft would say, with nothing stored.
+    pub fn check_draft(&self, draft: &Draft, import: bool) -> Result<Vec<Fault>, EngineError> {
+        let terms = self.terms(draft, import)?;
+        Ok(match rules::accept(draft, &terms) {
+            Ok(accepted) => accepted.warnings,
+            Err(faults) => faults,
+        })
+    }
+
+    fn terms(&self, draft: &Draft, import: bool) -> Result<Terms, EngineError> {
+        let original_date = match draft.original() {
+            Some(original) => self.ledger.look_up(original)?.1.and_then(|row| canonical::decode_face(&row.face).ok()).map(|face| face.date),
+            None => None,
+        };
+        let halves: [u8; 16] = random()?;
+        let (low, high) = halves.split_at(8);
+        let half = |bytes: &[u8]| bytes.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+        Ok(Terms {
+            today: self.today(),
+            mode: if import { Mode::Import } else { Mode::Issue { days_back: self.days_back } },
+            check_code: CheckCode::from_random([half(low), half(high)]),
+            original_date,
+        })
+    }
+
+    /// Checks, signs and hands in a draft without waiting for the disk: many can be under way. Faults come back at once.
+    pub fn begin(&self, draft: &Draft, import: bool) -> Result<Result<Pending, Vec<Fault>>, EngineError> {
+        let keyring = self.keyring()?;
+        self.ledger.may_write()?;
+        let accepted = match rules::accept(draft, &self.terms(draft, import)?) {
+            Ok(accepted) => accepted,
+            Err(faults) => return Ok(Err(faults)),
+        };
+        let random = Randomness { salt: random()?, nonce: random()?, event_salt: random()? };
+        let submission = issue::invoice(&accepted, import, keyring, &random)?;
+        Ok(Ok(Pending { warnings: accepted.warnings, outcome: self.ledger.submit(submission) }))
+    }
+
+    /// Issues one draft, or imports it: checked, signed, stored; returns once it is durable.
+    pub fn submit(&self, draft: &Draft, import: bool) -> Result<Submitted, EngineError> {
+        match self.begin(draft, import)? {
+            Ok(pending) => pending.wait(),
+            Err(faults) => Ok(Submitted::Faulty(faults)),
+        }
+    }
+
+    /// Voids an invoice today; `caller` must be its seller, `None` is the administration.
+    pub fn void(&self, id: InvoiceId, caller: Option<TaxpayerId>) -> Result<Submitted, EngineError> {
+        self.decide(issue::void(id, caller, self.today(), self.keyring()?, random()?))
+    }
+
+    /// Marks one issued invoice, or lifts its mark.
+    pub fn status(&self, id: InvoiceId, mark: Mark) -> Result<Submitted, EngineError> {
+        self.decide(issue::status(id, mark, self.keyring()?, random()?))
+    }
+
+    /// Allots numbers to a taxpayer.
+    pub fn allot(&self, allotment: Allotment) -> Result<Submitted, EngineError> {
+        self.decide(issue::allot(allotment, self.keyring()?, random()?))
+    }
+
+    /// Marks allotted numbers, or lifts marks.
+    pub fn allotment_status(&self, range: NumberRange, mark: Mark) -> Result<Submitted, EngineError> {
+        self.decide(issue::allotment_status(range, mark, self.keyring()?, random()?))
+    }
+
+    fn decide(&self, submission: Submission) -> Result<Submitted, EngineError> {
+        Pending { warnings: Vec::new(), outcome: self.ledger.submit(submission) }.wait()
+    }
+
+    /// Answers a question. A match is counted.
+    pub fn verify(&self, question: &Question) -> Result<Answer, EngineError> {
+        let mut answers = self.verify_many(std::slice::from_ref(question))?;
+        Ok(answers.pop().unwrap_or_else(|| unreachable!("one question has one answer")))
+    }
+
+    /// Answers questions in their order, all as of one ledger state. At most [`BATCH_IDS_MAX`] are read at a time.
+    pub fn verify_many(&self, questions: &[Question]) -> Result<Vec<Answer>, EngineError> {
+        let mut answers = Vec::with_capacity(questions.len());
+        for questions in questions.chunks(BATCH_IDS_MAX) {
+            let ids: Vec<Option<InvoiceId>> = questions.iter().map(|question| question.query.as_ref().ok().map(|query| query.id())).collect();
+            // Keys that share blocks are read once if they come in order.
+            let mut sorted: Vec<InvoiceId> = ids.iter().flatten().copied().collect();
+            sorted.sort_unstable();
+            sorted.dedup();
+            let (published, rows) = match sorted.as_slice() {
+                [id] => self.ledger.look_up(*id).map(|(published, row)| (published, vec![row]))?,
+                many => self.ledger.look_up_many(many)?,
+            };
+            let now = (self.clock)();
+            for (question, id) in questions.iter().zip(ids) {
+                let row = id.and_then(|id| sorted.binary_search(&id).ok()).and_then(|at| rows.get(at)).and_then(Option::as_ref);
+                answers.push(self.answer(question, row, AsOf::new(&published, now))?);
+            }
+        }
+        Ok(answers)
+    }
+
+    fn answer(&self, question: &Question, row: Option<&Arc<InvRecord>>, as_of: AsOf) -> Result<Answer, EngineError> {
+        let query = match &question.query {
+            Ok(query) => query,
+            Err(why) => return Ok(Answer::unanswerable(why.clone(), as_of)),
+        };
+        let mark = self.ledger.mark(query.id()).map(|marked| marked.mark);
+        let row = row.map(Arc::as_ref);
+        let now = as_of.time;
+        let checked = check::check(query, Registered { row, mark }, self.ledger.keys());
+        let mut answer = Answer::checked(query, checked, row, mark, as_of);
+        answer.crc_ok = question.crc_ok;
+        if answer.verdict.matched() {
+            let tally = self.ledger.counts().add(query.id(), now)?;
+            (answer.count, answer.first_verified) = (tally.count, tally.first);
+        }
+        Ok(answer)
+    }
+
+    /// Adds what only the encrypted body knows to an answer that matched: to be masked before it is shown.
+    pub fn with_details(&self, mut answer: Answer) -> Result<Answer, EngineError> {
+        if self.is_unlocked()
+            && let Some(registered) = &mut answer.registered
+        {
+            registered.invoice =
+                self.contents(registered.index, &registered.commit, registered.verified.face())?.map(|(_, invoice)| Arc::new(invoice));
+        }
+        Ok(answer)
+    }
+
+    fn contents(&self, index: u64, commit: &[u8; 32], face: &crate::domain::invoice::Face) -> Result<Option<([u8; 16], Invoice)>, EngineError> {
+        let keyring = self.keyring()?;
+        let Some(sealed) = self.ledger.body(index)? else { return Ok(None) };
+        let opened = body::open(&sealed, |key_id| keyring.data_key(key_id), commit)?;
+        let (invoice, _) = canonical::decode_rest(face, &opened.rest)?;
+        Ok(Some((opened.salt, invoice)))
+    }
+
+    /// An issued invoice in full, for those entitled to it.
+    pub fn invoice(&self, id: InvoiceId) -> Result<Option<Invoice>, EngineError> {
+        let Some(row) = self.ledger.look_up(id)?.1 else { return Ok(None) };
+        let face = canonical::decode_face(&row.face)?;
+        Ok(self.contents(row.index, &row.commit, &face)?.map(|(_, invoice)| invoice))
+    }
+
+    /// The receipt of the leaf at `index`: the same bytes every time.
+    pub fn receipt(&self, index: u64) -> Result<Option<FullReceipt>, EngineError> {
+        let Some(receipt) = self.ledger.receipt(index)? else { return Ok(None) };
+        let salt = match &receipt.sealed {
+            Sealed::Event { salt, .. } => Some(*salt),
+            Sealed::Invoice { face, .. } if self.is_unlocked() => {
+                self.contents(index, &receipt.leaf.commit, &canonical::decode_face(face)?)?.map(|(salt, _)| salt)
+            }
+            Sealed::Invoice { .. } => None,
+        };
+        Ok(Some(FullReceipt { receipt, salt }))
+    }
+
+    /// Signs an answer ("keep a proof"): the signed bytes, the signature, and the checkpoint and inclusion path that tie them to the log.
+    pub fn sign_answer(&self, question: &Question, answer: &Answer) -> Result<SignedAnswer, EngineError> {
+        let answering = self.keyring()?.answering();
+        let query_digest = question.digest.ok_or(EngineError::QuestionTooLong)?;
+        let bytes = proof::Answer {
+            verdict: answer.verdict.number(),
+            query_digest,
+            origin: self.ledger.origin().clone(),
+            size: answer.as_of.size,
+            root: answer.as_of.root,
+            time: answer.as_of.time,
+            count: answer.count,
+            first: answer.first_verified,
+            commit: answer.registered.as_ref().map(|registered| registered.commit),
+            remaining: answer.registered.as_ref().and_then(|registered| registered.remaining),
+        }
+        .encode();
+        let inclusion = match &answer.registered {
+            Some(registered) => {
+                let leaf = self.ledger.leaf(registered.index)?.map(|leaf| leaf.encode());
+                leaf.map(|leaf| -> Result<_, EngineError> {
+                    Ok(Inclusion { index: registered.index, leaf, path: self.ledger.inclusion(registered.index, answer.as_of.size)? })
+                })
+                .transpose()?
+            }
+            None => None,
+        };
+        let checkpoint = self.ledger.checkpoint_at(answer.as_of.size)?;
+        Ok(SignedAnswer { signature: answering.key.sign(&bytes), key_id: answering.key_id, bytes, checkpoint, inclusion })
+    }
+
+    /// Recomputes everything that the ledger says; what needs secret keys is skipped and said to be.
+    pub fn fsck(&self, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<FsckReport, EngineError> {
+        Ok(Fsck { ledger: &self.ledger, secrets: self.keyring.as_deref(), progress }.run()?)
+    }
+}
+
+fn parse_host(text: &str) -> Result<Host, EngineError> {
+    Host::parse(text).ok_or_else(|| EngineError::Host(text.to_owned()))
+}
+
+fn submitted(outcome: Outcome, warnings: Vec<Fault>) -> Submitted {
+    match outcome {
+        Outcome::Logged { index, repeated, warning } => Submitted::Logged(Logged { index, repeated, warnings, remark: warning }),
+        Outcome::Refused(refusal) => Submitted::Refused(refusal),
+    }
+}
+
+/// Writes a file that only its owner may read, durably, refusing to replace one.
+pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), EngineError> {
+    use std::io::Write as _;
+    use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+    let write = || -> std::io::Result<()> {
+        if let Some(parent) = path.parent() {
+            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
+        }
+        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    write().map_err(|error| EngineError::File { path: path.into(), error })
+}
+
+/// Reads a file of at most `limit` bytes.
+pub fn read_bounded(path: &Path, limit: usize) -> Result<Vec<u8>, EngineError> {
+    use std::io::Read as _;
+    let mut bytes = Vec::new();
+    let failed = |error| EngineError::File { path: path.into(), error };
+    std::fs::File::open(path).map_err(failed)?.take(limit as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() > limit {
+        return Err(failed(std::io::Error::other(format!("larger than {limit} bytes"))));
+    }
+    Ok(bytes)
+}

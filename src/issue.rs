@@ -1,0 +1,96 @@
+//! Issuing: an accepted invoice becomes signed bytes, ready for the sequencer. Everything here runs in parallel; nothing here knows the log.
+
+use crate::codec::canonical;
+use crate::codec::event::{Event, EventData};
+use crate::crypto::keyring::Keyring;
+use crate::crypto::{body, hash};
+use crate::domain::allotment::{Allotment, Mark, NumberRange};
+use crate::domain::number::InvoiceId;
+use crate::domain::rules::{Accepted, ImportedState};
+use crate::domain::taxpayer::TaxpayerId;
+use crate::domain::time::Day;
+use crate::ledger::{ImportedEvent, SealedEvent, SealedInvoice, Submission};
+
+/// Random bytes for one invoice: drawn above, so that the same input gives the same bytes.
+#[derive(Clone, Copy)]
+pub struct Randomness {
+    /// Hides the rest in all public hashes.
+    pub salt: [u8; 16],
+    /// For the stored body.
+    pub nonce: [u8; 24],
+    /// Salt of the event that carries an imported invoice's state.
+    pub event_salt: [u8; 16],
+}
+
+/// Why an accepted invoice could not be sealed: only a failure of the compressor or cipher, never the content.
+pub type SealError = body::BodyError;
+
+/// Encodes, hashes, signs and encrypts an accepted invoice.
+pub fn invoice(accepted: &Accepted, imported: bool, keys: &Keyring, random: &Randomness) -> Result<Submission, SealError> {
+    let face = accepted.invoice.face();
+    let face_bytes = canonical::encode_face(&face);
+    let original = accepted.invoice.red.as_ref().map(|red| red.original);
+    let event = if original.is_some() { Event::Red } else { Event::Issue };
+    let mut rest = canonical::encode_rest_without_slot(&accepted.invoice);
+    let content_digest = canonical::content_digest(event, &face, &rest);
+    canonical::append_slot(&mut rest, None);
+    let rest_digest = hash::rest_digest(&random.salt, &rest);
+    let commit = hash::commit(&face_bytes, &rest_digest);
+    let signature = keys.authority().key.sign(&hash::invoice_message(&face_bytes, &rest_digest));
+    let body = body::seal(keys.data(), &random.nonce, &commit, &random.salt, &rest)?;
+
+    let state = imported.then_some(accepted.state).unwrap_or(ImportedState::Normal);
+    let imported_state = match state {
+        ImportedState::Normal => None,
+        ImportedState::Voided => Some((ImportedEvent::Void, EventData::Void { id: face.id, day: face.date })),
+        ImportedState::RedFlushed => Some((ImportedEvent::Status, EventData::Status { id: face.id, mark: Mark::RedBeforeImport })),
+        ImportedState::Abnormal => Some((ImportedEvent::Status, EventData::Status { id: face.id, mark: Mark::Abnormal })),
+    };
+    Ok(Submission::Invoice(Box::new(SealedInvoice {
+        face,
+        face_bytes,
+        rest_digest,
+        commit,
+        signature,
+        key_id: keys.authority().key_id,
+        content_digest,
+        check_code_generated: accepted.check_code_generated,
+        original,
+        body,
+        imported,
+        imported_state: imported_state.map(|(how, data)| (how, event_of(&data, random.event_salt, keys))),
+    })))
+}
+
+/// Voids an invoice on `day`; `caller` must be the seller, `None` is the administration.
+pub fn void(id: InvoiceId, caller: Option<TaxpayerId>, day: Day, keys: &Keyring, salt: [u8; 16]) -> Submission {
+    Submission::Void { id, caller, day, event: event_of(&EventData::Void { id, day }, salt, keys) }
+}
+
+/// Marks one issued invoice, or lifts its mark.
+pub fn status(id: InvoiceId, mark: Mark, keys: &Keyring, salt: [u8; 16]) -> Submission {
+    Submission::Status { id, mark, event: event_of(&EventData::Status { id, mark }, salt, keys) }
+}
+
+/// Allots numbers.
+pub fn allot(allotment: Allotment, keys: &Keyring, salt: [u8; 16]) -> Submission {
+    let event = event_of(&EventData::Allot(allotment.clone()), salt, keys);
+    Submission::Allot { allotment, event }
+}
+
+/// Marks numbers of an allotment, or lifts marks.
+pub fn allotment_status(range: NumberRange, mark: Mark, keys: &Keyring, salt: [u8; 16]) -> Submission {
+    Submission::AllotmentStatus { range, mark, event: event_of(&EventData::AllotmentStatus { range, mark }, salt, keys) }
+}
+
+/// Signs an event without an invoice of its own.
+pub fn event_of(data: &EventData, salt: [u8; 16], keys: &Keyring) -> SealedEvent {
+    let (event, data) = (data.event(), data.encode());
+    SealedEvent {
+        salt,
+        commit: hash::event_commit(event, &salt, &data),
+        signature: keys.authority().key.sign(&hash::event_message(event, &salt, &data)),
+        key_id: keys.authority().key_id,
+        data,
+    }
+}

@@ -1,0 +1,380 @@
+//! The ledger: an append-only log of events with a Merkle tree over it, and the state that follows from it, in RocksDB.
+//!
+//! One sequencer writes; everybody else reads what is published. A size is published only once its entries are on disk and its checkpoint is in
+//! the lock record, and nothing above a published size is ever shown. RocksDB and bincode are known on this floor only.
+
+mod book;
+mod counts;
+mod decide;
+mod frame;
+mod fsck;
+mod lock;
+mod overlay;
+mod receipt;
+mod recovery;
+mod sequencer;
+mod state;
+mod store;
+mod submission;
+mod tables;
+mod value;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::thread::JoinHandle;
+
+use crossbeam_channel::Sender;
+use tokio::sync::oneshot;
+
+pub use book::{Allotted, Book, Marked};
+pub use counts::{Counts, Tally};
+pub use fsck::{Finding, Fsck, FsckReport};
+pub use receipt::{Receipt, Sealed};
+pub use recovery::{Creation, Opening};
+pub use store::{StoreError, StoreSizes};
+pub use submission::{ImportedEvent, Outcome, Refusal, Remark, SealedEvent, SealedInvoice, Submission};
+pub use value::InvRecord;
+
+use crate::codec::leaf::Leaf;
+use crate::crypto::keyring::{Keyring, PublicKeys};
+use crate::crypto::note::Origin;
+use crate::domain::number::InvoiceId;
+use crate::domain::time::UnixMillis;
+use store::Store;
+use tables::{Bodies, Heads, Invoices, Leaves, Seals};
+
+/// Where the time comes from. Read in one place above; here it is an argument.
+pub type Clock = Arc<dyn Fn() -> UnixMillis + Send + Sync>;
+
+/// Told of each stage of each commit, with the first index and the size: for metrics, and for tests that hold a commit.
+pub type Observer = Arc<dyn Fn(Stage, u64, u64) + Send + Sync>;
+
+/// How far a frame has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Decided and signed, not yet written.
+    Closed,
+    /// In the synced WAL.
+    Durable,
+    /// In the lock record.
+    Locked,
+    /// Visible to readers; its submitters are answered next.
+    Published,
+}
+
+/// What stops the ledger or one read of it.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The database or a file beside it.
+    #[error(transparent)]
+    Store(StoreError),
+    /// A stored row contradicts the log.
+    #[error("leaf {index}: {reason}")]
+    Broken {
+        /// The leaf.
+        index: u64,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Events that cannot follow each other.
+    #[error(transparent)]
+    Incoherent(#[from] state::Incoherent),
+    /// The root by the second path is another one: nothing is signed.
+    #[error("the two ways to compute the root of size {size} differ; nothing was signed")]
+    RootsDiffer {
+        /// Leaves in the tree.
+        size: u64,
+    },
+    /// The newest checkpoint is not of this log, or not signed by its key.
+    #[error("checkpoint of size {size}: {reason}")]
+    Checkpoint {
+        /// Its size.
+        size: u64,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The ledger had stopped before.
+    #[error("{0}")]
+    Stopped(String),
+}
+
+impl LedgerError {
+    fn broken(index: u64, reason: String) -> LedgerError {
+        LedgerError::Broken { index, reason }
+    }
+}
+
+/// Why a submission was not even decided. Nothing was logged.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SubmitError {
+    /// An invariant broke; reads go on, writes need an administrator.
+    #[error("the ledger has stopped: {0}")]
+    Poisoned(String),
+    /// The lock record says that signing here could fork history.
+    #[error("the ledger refuses to sign: {0}")]
+    ReadOnly(String),
+    /// The clock was set back.
+    #[error("the clock ({now}) is behind the newest entry ({head}); signing waits until it has caught up")]
+    ClockBehind {
+        /// What the clock says.
+        now: UnixMillis,
+        /// Time of the newest leaf.
+        head: UnixMillis,
+    },
+    /// The ledger is being closed.
+    #[error("the ledger is closing")]
+    Closing,
+}
+
+/// A published state of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// Leaves.
+    pub size: u64,
+    /// Root of the tree over them.
+    pub root: [u8; 32],
+    /// The signed checkpoint.
+    pub note: String,
+    /// Time of the newest leaf, or of creation.
+    pub time: UnixMillis,
+}
+
+/// The keys that the sequencer itself needs.
+#[derive(Clone)]
+pub struct Signer {
+    /// Origin and note name.
+    pub origin: Origin,
+    /// Signs checkpoints and makes tags.
+    pub keyring: Arc<Keyring>,
+}
+
+/// What readers see, replaced as a whole when a size is published.
+#[derive(Debug)]
+struct Front {
+    published: Arc<Published>,
+    book: Book,
+}
+
+/// What the sequencer and the readers share.
+#[derive(Debug)]
+struct Shared {
+    overlay: overlay::Overlay,
+    /// Held for as long as it takes to copy an Arc or to look a number up.
+    front: RwLock<Front>,
+    /// Why nothing may be signed, if so: from the start, or since an invariant broke.
+    read_only: Option<String>,
+    poisoned: OnceLock<String>,
+}
+
+impl Shared {
+    fn front(&self) -> std::sync::RwLockReadGuard<'_, Front> {
+        self.front.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn published(&self) -> Arc<Published> {
+        Arc::clone(&self.front().published)
+    }
+
+    fn advance(&self, published: Published, enter: impl FnOnce(&mut Front) -> Result<(), LedgerError>) -> Result<(), LedgerError> {
+        let mut front = self.front.write().unwrap_or_else(PoisonError::into_inner);
+        enter(&mut front)?;
+        front.published = Arc::new(published);
+        Ok(())
+    }
+
+    fn may_write(&self) -> Result<(), SubmitError> {
+        if let Some(reason) = self.poisoned.get() {
+            return Err(SubmitError::Poisoned(reason.clone()));
+        }
+        match &self.read_only {
+            Some(reason) => Err(SubmitError::ReadOnly(reason.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// Stops all writing. The first reason is the one that counts.
+    fn poison(&self, error: &LedgerError) -> SubmitError {
+        SubmitError::Poisoned(self.poisoned.get_or_init(|| error.to_string()).clone())
+    }
+}
+
+/// An open ledger. Cheap to share behind an `Arc`; dropping it finishes what is queued.
+pub struct Ledger {
+    store: Arc<Store>,
+    shared: Arc<Shared>,
+    keys: PublicKeys,
+    origin: Origin,
+    counts: Counts,
+    jobs: Option<Sender<sequencer::Job>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl std::fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ledger").field("origin", &self.origin).field("directory", &self.store.directory()).finish_non_exhaustive()
+    }
+}
+
+impl Ledger {
+    /// Where the data is.
+    pub fn directory(&self) -> &Path {
+        self.store.directory()
+    }
+
+    /// The file that must not be copied with the data.
+    pub fn lock_path(&self) -> PathBuf {
+        lock::LockFile::beside(self.directory()).path().into()
+    }
+
+    /// Note name of this log.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// The log's public keys with their validity.
+    pub fn keys(&self) -> &PublicKeys {
+        &self.keys
+    }
+
+    /// How often invoices were verified.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// The newest published state.
+    pub fn published(&self) -> Arc<Published> {
+        self.shared.published()
+    }
+
+    /// Whether submissions are decided at all, or why not.
+    pub fn may_write(&self) -> Result<(), SubmitError> {
+        self.shared.may_write()
+    }
+
+    /// Hands a submission to the sequencer; the receiver yields once the outcome is durable and published. Blocks while the queue is full.
+    pub fn submit(&self, submission: Submission) -> oneshot::Receiver<Result<Outcome, SubmitError>> {
+        let (reply, receiver) = oneshot::channel();
+        let job = sequencer::Job { submission, reply };
+        match &self.jobs {
+            Some(jobs) => {
+                if let Err(refused) = jobs.send(job) {
+                    drop(refused.0.reply.send(Err(SubmitError::Closing)));
+                }
+            }
+            None => {
+                let error = self.shared.may_write().err().unwrap_or(SubmitError::Closing);
+                drop(job.reply.send(Err(error)));
+            }
+        }
+        receiver
+    }
+
+    /// The state of one invoice, exact as of the published state that comes with it.
+    pub fn look_up(&self, id: InvoiceId) -> Result<(Arc<Published>, Option<Arc<InvRecord>>), LedgerError> {
+        loop {
+            let published = self.shared.published();
+            if let overlay::Seen::Here(row) = self.shared.overlay.at(id, published.size) {
+                return Ok((published, row));
+            }
+            match self.store.get::<Invoices>(&id)? {
+                // Written by a commit that this size does not have yet, and retired from the overlay since: a newer size has it.
+                Some(row) if row.last_event >= published.size => std::thread::yield_now(),
+                row => return Ok((published, row.map(Arc::new))),
+            }
+        }
+    }
+
+    /// The state of many invoices, exact as of one published state. Sorted ids share reads.
+    pub fn look_up_many(&self, ids: &[InvoiceId]) -> Result<(Arc<Published>, Vec<Option<Arc<InvRecord>>>), LedgerError> {
+        'newer: loop {
+            let published = self.shared.published();
+            let seen: Vec<_> = ids.iter().map(|id| self.shared.overlay.at(*id, published.size)).collect();
+            let mut rows = Vec::with_capacity(ids.len());
+            for (stored, seen) in self.store.get_many::<Invoices>(ids)?.into_iter().zip(seen) {
+                rows.push(match (seen, stored) {
+                    (overlay::Seen::Here(row), _) => row,
+                    (overlay::Seen::Elsewhere, Some(row)) if row.last_event >= published.size => continue 'newer,
+                    (overlay::Seen::Elsewhere, row) => row.map(Arc::new),
+                });
+            }
+            return Ok((published, rows));
+        }
+    }
+
+    /// The mark in force on a number, issued or not.
+    pub fn mark(&self, id: InvoiceId) -> Option<Marked> {
+        self.shared.front().book.mark(id).copied()
+    }
+
+    /// The allotment that has this number.
+    pub fn allotted(&self, id: InvoiceId) -> Option<Allotted> {
+        self.shared.front().book.allotted(id).cloned()
+    }
+
+    /// Every allotment and every mark in force.
+    pub fn book(&self) -> Book {
+        self.shared.front().book.clone()
+    }
+
+    /// The leaf at `index`, if published.
+    pub fn leaf(&self, index: u64) -> Result<Option<Leaf>, LedgerError> {
+        if index >= self.shared.published().size {
+            return Ok(None);
+        }
+        let Some(bytes) = self.store.get::<Leaves>(&index)? else { return Err(LedgerError::broken(index, "the leaf is missing".into())) };
+        Leaf::decode(&bytes).map(Some).map_err(|error| LedgerError::broken(index, error.to_string()))
+    }
+
+    fn seal(&self, index: u64) -> Result<value::Seal, LedgerError> {
+        self.store.get::<Seals>(&index)?.ok_or_else(|| LedgerError::broken(index, "the seal is missing".into()))
+    }
+
+    /// The sealed body of the invoice at `index`; `None` if it was erased.
+    pub fn body(&self, index: u64) -> Result<Option<Vec<u8>>, LedgerError> {
+        Ok(self.store.get::<Bodies>(&index)?)
+    }
+
+    /// The smallest checkpoint that covers the leaf at `index`.
+    pub fn first_checkpoint_covering(&self, index: u64) -> Result<Option<(u64, String)>, LedgerError> {
+        let size = index.checked_add(1);
+        let Some(row) = size.and_then(|size| self.store.scan::<Heads>(&size).next()) else { return Ok(None) };
+        let (key, head) = row?;
+        let size = key.as_ref().try_into().map(u64::from_be_bytes).map_err(|_| LedgerError::broken(index, "key of head".into()))?;
+        Ok((size <= self.shared.published().size).then_some((size, head.note)))
+    }
+
+    /// The signed checkpoint of exactly this size, if one was published.
+    pub fn checkpoint_at(&self, size: u64) -> Result<Option<String>, LedgerError> {
+        Ok(self.store.get::<Heads>(&size)?.filter(|_| size <= self.published().size).map(|head| head.note))
+    }
+
+    /// Every checkpoint, oldest first, as (size, note).
+    pub fn checkpoints(&self) -> impl Iterator<Item = Result<(u64, String), LedgerError>> + '_ {
+        self.store.scan_all::<Heads>().map(|row| {
+            let (key, head) = row?;
+            let size = key.as_ref().try_into().map(u64::from_be_bytes).map_err(|_| LedgerError::broken(0, "key of head".into()))?;
+            Ok((size, head.note))
+        })
+    }
+
+    /// Bytes on disk per table, for measuring.
+    pub fn table_bytes(&self) -> Vec<(&'static str, u64)> {
+        self.store.table_bytes()
+    }
+
+    /// Writes memtables out and compacts: before measuring sizes.
+    pub fn compact(&self) -> Result<(), LedgerError> {
+        Ok(self.store.compact()?)
+    }
+}
+
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        self.jobs = None;
+        for thread in self.threads.drain(..) {
+            // A panic in a sequencer thread was already reported by its own message; there is nothing left to save here.
+            drop(thread.join());
+        }
+        self.counts.close();
+    }
+}

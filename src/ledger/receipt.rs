@@ -1,0 +1,72 @@
+//! Receipts: what proves to anybody that a leaf is in the log, rebuilt from the ledger so that a repeated submission gets the same bytes.
+
+use super::value::Seal;
+use super::{Ledger, LedgerError, recovery};
+use crate::codec::leaf::Leaf;
+use crate::crypto::merkle;
+
+/// A leaf, what was signed for it, the first checkpoint that covers it, and the path from one to the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// Place in the log.
+    pub index: u64,
+    /// As logged.
+    pub leaf: Leaf,
+    /// What was signed.
+    pub sealed: Sealed,
+    /// The smallest published checkpoint that covers the leaf, as a signed note.
+    pub note: String,
+    /// Leaves that it covers.
+    pub size: u64,
+    /// RFC 6962 inclusion proof of the leaf in that tree.
+    pub path: Vec<[u8; 32]>,
+}
+
+/// What was signed for a leaf.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sealed {
+    /// Of an issue or a red.
+    Invoice {
+        /// Canonical face.
+        face: Vec<u8>,
+        /// Digest that hides the rest.
+        rest_digest: [u8; 32],
+        /// The authority's signature.
+        signature: [u8; 64],
+    },
+    /// Of another event.
+    Event {
+        /// Makes the commit hiding.
+        salt: [u8; 16],
+        /// As signed.
+        data: Vec<u8>,
+        /// The authority's signature.
+        signature: [u8; 64],
+    },
+}
+
+impl Ledger {
+    /// The receipt of the leaf at `index`; `None` if it is not published.
+    pub fn receipt(&self, index: u64) -> Result<Option<Receipt>, LedgerError> {
+        let Some(leaf) = self.leaf(index)? else { return Ok(None) };
+        let Some((size, note)) = self.first_checkpoint_covering(index)? else { return Ok(None) };
+        let sealed = match self.seal(index)? {
+            Seal::Invoice(seal) => Sealed::Invoice { face: seal.face, rest_digest: seal.rest_digest, signature: seal.signature },
+            Seal::Event(seal) => Sealed::Event { salt: seal.salt, data: seal.data, signature: seal.signature },
+        };
+        let path = self.inclusion(index, size)?;
+        Ok(Some(Receipt { index, leaf, sealed, note, size, path }))
+    }
+
+    /// RFC 6962 inclusion proof of the leaf at `index` in the tree of `size` leaves, at most the published size.
+    pub fn inclusion(&self, index: u64, size: u64) -> Result<Vec<[u8; 32]>, LedgerError> {
+        let read = |level, n| recovery::tile_at(&self.store, size, level, n);
+        merkle::inclusion_proof(index, size.min(self.published().size), read).map_err(|error| LedgerError::broken(index, error.to_string()))
+    }
+
+    /// RFC 6962 consistency proof between two published sizes.
+    pub fn consistency(&self, old: u64, new: u64) -> Result<Vec<[u8; 32]>, LedgerError> {
+        let read = |level, n| recovery::tile_at(&self.store, new, level, n);
+        merkle::consistency_proof(old, new.min(self.published().size), read).map_err(|error| LedgerError::broken(old, error.to_string()))
+    }
+}

@@ -1,0 +1,158 @@
+//! Stored values: the one caller of bincode. Nothing encoded here is ever signed or hashed.
+//!
+//! Every value begins with a version byte; decoding has a limit (a hostile length must not allocate) and must consume all bytes.
+
+use bincode::config;
+use bincode::{Decode, Encode};
+
+use crate::domain::number::InvoiceId;
+
+const VERSION: u8 = 1;
+/// The largest stored value: a sealed body has its own layout, all others are a few hundred bytes.
+const VALUE_BYTES_MAX: usize = 16 * 1024;
+
+/// A stored value that is not what this version writes.
+#[derive(Debug, thiserror::Error)]
+pub enum ValueError {
+    /// Written by another version, or not by us.
+    #[error("stored value has version {0:?}, this program knows {VERSION}")]
+    Version(Option<u8>),
+    /// The bytes do not decode.
+    #[error("stored value does not decode: {0}")]
+    Decode(#[from] bincode::error::DecodeError),
+    /// More bytes than the value needs.
+    #[error("stored value has {0} bytes left over")]
+    LeftOver(usize),
+}
+
+fn format() -> impl config::Config {
+    config::standard().with_limit::<VALUE_BYTES_MAX>()
+}
+
+/// The bytes of a record, version first.
+pub fn encode<T: Encode>(record: &T) -> Vec<u8> {
+    let mut bytes = vec![VERSION];
+    match bincode::encode_into_std_write(record, &mut bytes, format()) {
+        Ok(_) => bytes,
+        // Writing to memory cannot fail, and every record is far below the limit by the limits of drafts.
+        Err(error) => unreachable!("record does not encode: {error}"),
+    }
+}
+
+/// The record in these bytes.
+pub fn decode<T: Decode<()>>(bytes: &[u8]) -> Result<T, ValueError> {
+    let (version, rest) = bytes.split_first().ok_or(ValueError::Version(None))?;
+    if *version != VERSION {
+        return Err(ValueError::Version(Some(*version)));
+    }
+    let (record, used) = bincode::decode_from_slice(rest, format())?;
+    if used != rest.len() {
+        return Err(ValueError::LeftOver(rest.len() - used));
+    }
+    Ok(record)
+}
+
+/// A row of `seal`: what was signed for one leaf, and what the derived tables need. Permanent and private.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Seal {
+    /// Of an issue or a red.
+    Invoice(InvoiceSeal),
+    /// Of any other event.
+    Event(EventSeal),
+}
+
+/// What was signed for an invoice.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct InvoiceSeal {
+    /// Canonical face.
+    pub face: Vec<u8>,
+    /// Digest that hides the rest.
+    pub rest_digest: [u8; 32],
+    /// The authority's signature.
+    pub signature: [u8; 64],
+    /// For recognising "the same again".
+    pub content_digest: [u8; 32],
+    /// The check code was drawn by us, not stated by the submitter.
+    pub check_code_generated: bool,
+    /// InvoiceId of the original, on red-letter invoices.
+    pub original: Option<[u8; InvoiceId::LEN]>,
+}
+
+/// What was signed for an event without an invoice of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct EventSeal {
+    /// Random bytes that make the public commit hiding.
+    pub salt: [u8; 16],
+    /// The event's data.
+    pub data: Vec<u8>,
+    /// The authority's signature.
+    pub signature: [u8; 64],
+}
+
+/// A row of `inv`: everything a verification needs, in one point read.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct InvRecord {
+    /// Leaf of the issue or red.
+    pub index: u64,
+    /// When that leaf was written, ms since 1970.
+    pub time_ms: u64,
+    /// Canonical face.
+    pub face: Vec<u8>,
+    /// The public commit.
+    pub commit: [u8; 32],
+    /// For recognising "the same again".
+    pub content_digest: [u8; 32],
+    /// The check code was drawn by us.
+    pub check_code_generated: bool,
+    /// Brought in by `import`.
+    pub imported: bool,
+    /// InvoiceId of the original; present exactly on red-letter invoices.
+    pub original: Option<[u8; InvoiceId::LEN]>,
+    /// Leaf of the void, if void.
+    pub voided: Option<u64>,
+    /// Number of the [`Mark`](crate::domain::allotment::Mark) in force (lost, stolen, abnormal) and its leaf.
+    pub suspended: Option<(u8, u64)>,
+    /// Red-letter invoices in force against this one.
+    pub live_reds: u32,
+    /// Amount excluding tax not taken back by reds, fen.
+    pub remaining_amount: i64,
+    /// Tax not taken back by reds, fen.
+    pub remaining_tax: i64,
+    /// Leaf of the newest event on this invoice.
+    pub last_event: u64,
+    /// Time of that leaf, ms since 1970.
+    pub last_event_ms: u64,
+}
+
+/// A row of `allot`, under (code, last).
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct AllotRecord {
+    /// First number, BCD.
+    pub first: [u8; 4],
+    /// Taxpayer the numbers belong to; empty on a mark.
+    pub taxpayer: String,
+    /// Number of the type; 0 on a mark.
+    pub kind: u8,
+    /// Number of the mark; 0 on an allotment.
+    pub mark: u8,
+    /// Leaf of the event.
+    pub index: u64,
+}
+
+/// A row of `head`: a checkpoint as published.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct HeadRecord {
+    /// The signed note.
+    pub note: String,
+    /// Time of the frame, ms since 1970.
+    pub time_ms: u64,
+}
+
+/// A row of `count`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct CountRecord {
+    /// Verifications that matched.
+    pub count: u64,
+    /// The first of them, ms since 1970.
+    pub first_ms: u64,
+}

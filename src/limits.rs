@@ -1,0 +1,95 @@
+//! Every number that bounds something, with the arithmetic behind it. What has no limit here has a fixed size.
+
+/// Lines (明细) of one invoice at most: the manual's limit for a draft.
+pub const LINES_MAX: usize = 2_000;
+
+/// Fee items (费用项目) of a freight invoice at most: the manual's limit for a draft.
+pub const FEES_MAX: usize = 100;
+
+/// One text of an invoice at most, in bytes of UTF-8. The longest draft field (备注, 230 GBK bytes) is at most 460 bytes of UTF-8, because a
+/// character that counts 2 in GBK takes 2 to 4 in UTF-8. The rest is room for imported invoices, whose lengths are warnings.
+pub const TEXT_BYTES_MAX: usize = 1_024;
+
+/// Canonical rest at most, in bytes. A line of a draft is at most 588: six texts of 200 + 80 + 40 + 19 + 64 + 120 bytes, 17 bytes of marks and
+/// lengths, 48 of numbers. 2,000 of them are 1,176,000; head, particulars and slot stay below 40 texts of 1 KiB. That leaves a third for
+/// imported invoices with longer texts.
+pub const REST_BYTES_MAX: usize = 2 << 20;
+
+/// Stored body at most, in bytes: 33 of header, 16 of authentication, and 16 of salt with a rest that does not compress, for which zstd needs
+/// 1/256 more and a frame of a few bytes.
+pub const BODY_BYTES_MAX: usize = 33 + 16 + (16 + REST_BYTES_MAX) + (16 + REST_BYTES_MAX) / 256 + 64;
+
+/// Host in a signed QR code at most, with its port, in characters: keeps the code within QR version 10-M (311 alphanumeric characters):
+/// 8 for `HTTPS://`, 28, 3 for `/Q/`, 271 of base32 are 310.
+pub const HOST_LEN_MAX: usize = 28;
+
+/// Payload of a signed QR code at most, in bytes: version 1, key id 8, face 64, rest digest 32, signature 64.
+pub const QR_PAYLOAD_BYTES_MAX: usize = 1 + 8 + 64 + 32 + 64;
+
+/// Text of any QR code that is looked at, in bytes: ours have at most 310, classic ones about 90; foreign web addresses may be longer and are
+/// named as such.
+pub const QR_TEXT_MAX: usize = 1_024;
+
+/// A field of a typed question at most, in bytes: the longest that makes sense is a check code of 20 digits in four spaced groups.
+pub const QUERY_FIELD_MAX: usize = 64;
+
+/// Signature lines of a note at most: what C2SP signed-note requires everybody to accept.
+pub const NOTE_SIGNATURES_MAX: usize = 16;
+
+/// A signed note at most, in bytes: 16 lines of a post-quantum signature (5 kB, 6.7 kB in base64) and a name are 112 KiB, text besides.
+pub const NOTE_BYTES_MAX: usize = 128 << 10;
+
+/// Name of a key in a note at most, in bytes. Ours have at most 45: host 28, slash, 16 hex digits.
+pub const KEY_NAME_MAX: usize = 255;
+
+/// Hashes in an inclusion or consistency proof at most: one per level of a tree whose size is a u64, and one more for consistency.
+pub const PROOF_HASHES_MAX: usize = 65;
+
+/// Application data beside a proof at most, in bytes: a leaf and what its receipt says.
+pub const PROOF_EXTRA_MAX: usize = 4 << 10;
+
+/// Secret keys in one key file at most: five roles, and a dozen rotations of each.
+pub const KEYRING_KEYS_MAX: usize = 64;
+
+/// Memory that a key file may ask Argon2id to use, in KiB: 1 GiB, so that a tampered file cannot exhaust the machine.
+pub const KDF_MEMORY_KIB_MAX: u32 = 1 << 20;
+
+/// Passes that a key file may ask Argon2id for.
+pub const KDF_PASSES_MAX: u32 = 16;
+
+/// Lanes that a key file may ask Argon2id for.
+pub const KDF_LANES_MAX: u32 = 16;
+
+/// Submissions that may wait for the sequencer: at 100,000 a second 40 ms of work; whoever comes later waits to hand in.
+pub const QUEUE_MAX: usize = 4_096;
+
+/// Submissions in one frame at most: bounds the batch (about 1 KiB each, 4 MiB) and how long a waiter waits for others.
+pub const FRAME_ENTRIES_MAX: usize = 4_096;
+
+/// How far the clock may be behind the newest leaf before signing stops, in milliseconds: the slew of a well-kept clock, not a step.
+pub const CLOCK_BEHIND_MAX_MS: u64 = 5_000;
+
+/// Counts that may wait for the disk before whoever counts helps to flush: about 100 bytes each.
+pub const COUNTS_PENDING_MAX: usize = 100_000;
+
+/// How long a count may wait for the disk, in milliseconds: half of the second that is promised.
+pub const COUNT_FLUSH_MS: u64 = 500;
+
+/// Leaves that `fsck` reads before it checks their signatures together: about 300 bytes each.
+pub const FSCK_CHUNK: usize = 8_192;
+
+/// Ids looked up in one read at most.
+pub const BATCH_IDS_MAX: usize = 256;
+
+/// How old the date of a new invoice may be, in days, unless configured.
+pub const ISSUE_DAYS_BACK: u32 = 31;
+
+/// An encrypted key file at most, in bytes: 64 keys of 42 bytes and the header, with room to spare.
+pub const KEY_FILE_BYTES_MAX: usize = 16 << 10;
+
+const _: () = assert!(HOST_LEN_MAX + 8 + 3 + (QR_PAYLOAD_BYTES_MAX * 8).div_ceil(5) <= 311);
+// Lengths and counts are written as u16.
+const _: () = assert!(TEXT_BYTES_MAX <= 0xffff);
+const _: () = assert!(LINES_MAX <= 0xffff);
+const _: () = assert!(QR_TEXT_MAX <= 0xffff);
+const _: () = assert!(LINES_MAX * 588 + 40 * TEXT_BYTES_MAX <= REST_BYTES_MAX);

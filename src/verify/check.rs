@@ -1,0 +1,115 @@
+//! The one decision: question, registered state and keys in, verdict out. Pure; the same on every channel and in bulk.
+
+use super::query::{Factors, Query, SignedClaim};
+use super::verdict::Verdict;
+use crate::codec::canonical;
+use crate::codec::event::Role;
+use crate::crypto::hash;
+use crate::crypto::keyring::{PublicKeys, SignatureCheck};
+use crate::domain::allotment::Mark;
+use crate::domain::invoice::Face;
+use crate::domain::kind::Factor;
+use crate::domain::money::Fen;
+use crate::domain::time::UnixMillis;
+use crate::ledger::InvRecord;
+
+/// What the ledger holds under the number that was asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Registered<'a> {
+    /// The invoice's row, if it was issued.
+    pub row: Option<&'a InvRecord>,
+    /// The mark in force on its range, if any.
+    pub mark: Option<Mark>,
+}
+
+/// A verdict and, where every factor agreed, the proof that it was reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checked {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Present exactly if the invoice is registered and every factor agreed.
+    pub verified: Option<Verified>,
+}
+
+/// An invoice whose holder has shown to know it. Only [`check`] makes one; what it shows, and any reward, demands one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    face: Face,
+    /// Nobody else can build one.
+    _sealed: (),
+}
+
+impl Verified {
+    /// What any holder knows, as registered.
+    pub fn face(&self) -> &Face {
+        &self.face
+    }
+}
+
+fn only(verdict: Verdict) -> Checked {
+    Checked { verdict, verified: None }
+}
+
+/// Compares a question with what is registered.
+pub fn check(query: &Query, registered: Registered<'_>, keys: &PublicKeys) -> Checked {
+    let Some(row) = registered.row else {
+        return only(match (query, registered.mark) {
+            // Signed by us and not in the ledger, or not signed by us: either way nobody should have such a code.
+            (Query::Signed(_), _) => Verdict::Forged,
+            (Query::Factors(_), Some(_)) => Verdict::BlankMarked,
+            (Query::Factors(_), None) => Verdict::NotFound,
+        });
+    };
+    // A row whose face does not decode is a damaged ledger; nothing genuine may be said from it.
+    let Ok(face) = canonical::decode_face(&row.face) else { return only(Verdict::Unavailable) };
+    match query {
+        Query::Signed(claim) if !signed_by_us(claim, row, keys) => return only(Verdict::Forged),
+        Query::Factors(factors) if !agree(factors, &face) => return only(Verdict::Mismatch),
+        Query::Signed(_) | Query::Factors(_) => {}
+    }
+    Checked { verdict: state(row, registered.mark), verified: Some(Verified { face, _sealed: () }) }
+}
+
+/// The signature is of a key that was valid when the leaf was written, and the signed content is what the leaf commits to.
+fn signed_by_us(claim: &SignedClaim, row: &InvRecord, keys: &PublicKeys) -> bool {
+    let face = claim.face_bytes();
+    let message = hash::invoice_message(&face, &claim.rest_digest);
+    hash::commit(&face, &claim.rest_digest) == row.commit
+        && keys.check(Role::Authority, claim.key_id, UnixMillis(row.time_ms), &message, &claim.signature) == SignatureCheck::Valid
+}
+
+/// Every factor that is claimed agrees, and the one that the registered type requires is among them.
+fn agree(claimed: &Factors, face: &Face) -> bool {
+    let amount_agrees =
+        claimed.amount.is_none_or(|amount| amount == face.totals.amount || (claimed.amount_may_include_tax && amount == face.totals.total));
+    let check_agrees = claimed.check.as_ref().is_none_or(|digits| face.check_code.is_some_and(|registered| digits.agree_with(registered)));
+    let required_given = match face.kind.profile().factor {
+        Factor::Amount => claimed.amount.is_some(),
+        Factor::CheckCode => claimed.check.is_some(),
+    };
+    claimed.date == face.date && amount_agrees && check_agrees && required_given
+}
+
+/// The state of a registered invoice, the gravest first.
+fn state(row: &InvRecord, mark: Option<Mark>) -> Verdict {
+    let red = row.original.is_some();
+    let taken_back = row.remaining_amount == 0 && row.remaining_tax == 0;
+    if row.suspended.is_some() || matches!(mark, Some(Mark::Lost | Mark::Stolen)) {
+        Verdict::Suspended
+    } else if row.voided.is_some() {
+        Verdict::Voided
+    } else if !red && taken_back {
+        Verdict::RedFlushed
+    } else if red {
+        Verdict::RedLetter
+    } else if row.live_reds > 0 {
+        Verdict::PartlyRedFlushed
+    } else {
+        Verdict::Genuine
+    }
+}
+
+/// What reds have left of an invoice: (amount excluding tax, tax). Shown with the verdicts of a blue invoice.
+pub fn remaining(row: &InvRecord) -> (Fen, Fen) {
+    (Fen(row.remaining_amount), Fen(row.remaining_tax))
+}

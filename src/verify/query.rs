@@ -1,0 +1,240 @@
+//! A question about an invoice, parsed once at the edge: typed fields, a classic QR code or a signed one.
+
+use crate::codec::canonical;
+use crate::codec::leaf::KeyId;
+use crate::codec::proof;
+use crate::domain::invoice::Face;
+use crate::domain::kind::{Agreement, Derived, Factor, Kind};
+use crate::domain::money::Fen;
+use crate::domain::number::{CheckCode, InvoiceCode, InvoiceId, InvoiceNumber};
+use crate::domain::time::Day;
+
+/// A question as it reaches the engine, whichever way it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// What is asked, or why it cannot be.
+    pub query: Result<Query, Unanswerable>,
+    /// Digest of the question as asked, for the signed answer; none if it is longer than any question.
+    pub digest: Option<[u8; 32]>,
+    /// Whether a classic QR code's CRC is right; `None` where there is none.
+    pub crc_ok: Option<bool>,
+}
+
+/// What was typed: all of it text, as it came.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Typed {
+    /// 发票代码.
+    pub code: String,
+    /// 发票号码.
+    pub number: String,
+    /// 开票日期.
+    pub date: Option<String>,
+    /// Amount excluding tax.
+    pub amount: Option<String>,
+    /// Check code: all 20 digits or the last six.
+    pub check: Option<String>,
+}
+
+/// A question that can be answered from the ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Query {
+    /// By factors: typed, or out of a classic QR code.
+    Factors(Factors),
+    /// By a signed QR code, which needs no other factor.
+    Signed(Box<SignedClaim>),
+}
+
+/// Code, number and what else is claimed. Every claim is compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Factors {
+    /// Code and number.
+    pub id: InvoiceId,
+    /// 开票日期.
+    pub date: Day,
+    /// An amount, if claimed.
+    pub amount: Option<Fen>,
+    /// Whether the amount may also be the total including tax: classic QR codes of types that are seldom seen.
+    pub amount_may_include_tax: bool,
+    /// Check digits, if claimed.
+    pub check: Option<CheckDigits>,
+    /// The type that a QR code states; never a factor.
+    pub stated_kind: Option<Kind>,
+}
+
+/// All check digits or the last six.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CheckDigits {
+    /// All 20.
+    All(CheckCode),
+    /// The last six, as typed.
+    LastSix(String),
+}
+
+/// What a signed QR code claims.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedClaim {
+    /// Key that is said to have signed.
+    pub key_id: KeyId,
+    /// The face that is claimed.
+    pub face: Face,
+    /// Digest of the rest.
+    pub rest_digest: [u8; 32],
+    /// The signature over both.
+    pub signature: [u8; 64],
+}
+
+/// Why a question cannot be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unanswerable {
+    /// Something is missing or wrong: where and why, in Chinese and English.
+    Malformed {
+        /// The member or field.
+        place: &'static str,
+        /// Chinese reason.
+        zh: &'static str,
+        /// English reason.
+        en: &'static str,
+    },
+    /// A document of another kind, by its name in Chinese and English.
+    Unsupported {
+        /// Chinese name.
+        zh: &'static str,
+        /// English name.
+        en: &'static str,
+    },
+}
+
+fn malformed(place: &'static str, zh: &'static str, en: &'static str) -> Unanswerable {
+    Unanswerable::Malformed { place, zh, en }
+}
+
+/// The name of a document that an invoice code shows to be none of the six types.
+pub fn unsupported_by_code(derived: Derived) -> Option<Unanswerable> {
+    match derived {
+        Derived::Kind(_) | Derived::Unknown => None,
+        Derived::Toll => Some(Unanswerable::Unsupported { zh: "通行费电子普通发票", en: "toll e-invoice" }),
+        Derived::UsedCar => Some(Unanswerable::Unsupported { zh: "二手车销售统一发票", en: "used-car sales invoice" }),
+        Derived::ElectronicSpecial => Some(Unanswerable::Unsupported { zh: "增值税电子专用发票", en: "electronic special invoice" }),
+    }
+}
+
+impl Typed {
+    /// Parses what was typed. Spaces around a value and inside a check code are forgiven; anything else is not guessed at.
+    pub fn parse(&self) -> Result<Query, Unanswerable> {
+        if self.number.trim().len() == 20 && self.number.trim().bytes().all(|b| b.is_ascii_digit()) {
+            return Err(Unanswerable::Unsupported {
+                zh: "全面数字化的电子发票（20位号码）", en: "fully digitalised e-invoice (20-digit number)"
+            });
+        }
+        let code =
+            InvoiceCode::parse(self.code.trim()).ok_or(malformed("code", "发票代码应为10位或12位数字", "an invoice code has 10 or 12 digits"))?;
+        let number = InvoiceNumber::parse(self.number.trim()).ok_or(malformed(
+            "number",
+            "发票号码应为8位数字",
+            "an invoice number has 8 digits, not all zero",
+        ))?;
+        let derived = Derived::of(&code);
+        // A toll code may have been registered as the electronic family it circulates as; the other two never are.
+        if let Some(unsupported) = unsupported_by_code(derived).filter(|_| derived != Derived::Toll) {
+            return Err(unsupported);
+        }
+        let date = self.date.as_deref().map(str::trim).filter(|date| !date.is_empty());
+        let date = date.ok_or(malformed("date", "请填写开票日期", "the date of issue is missing"))?;
+        let date = Day::parse(date).ok_or(malformed("date", "日期应为YYYY-MM-DD或YYYYMMDD", "a date is YYYY-MM-DD or YYYYMMDD"))?;
+        let amount = match self.amount.as_deref().map(str::trim).filter(|amount| !amount.is_empty()) {
+            Some(amount) => {
+                Some(Fen::parse(amount).ok_or(malformed("amount", "金额应为最多两位小数的数字", "an amount has at most 11 digits and 2 decimals"))?)
+            }
+            None => None,
+        };
+        let check = match self.check.as_deref().map(|check| check.replace(' ', "")).filter(|check| !check.is_empty()) {
+            Some(check) => Some(CheckDigits::parse(&check).ok_or(malformed(
+                "check",
+                "校验码应为后6位或全部20位数字",
+                "a check code is its last 6 or all 20 digits",
+            ))?),
+            None => None,
+        };
+        let id = InvoiceId { code, number };
+        let factors = Factors { id, date, amount, amount_may_include_tax: false, check, stated_kind: None };
+        factors.complete()?;
+        Ok(Query::Factors(factors))
+    }
+
+    /// The question that this asks.
+    pub fn question(&self) -> Question {
+        let asked = proof::Query::Typed {
+            code: &self.code,
+            number: &self.number,
+            date: self.date.as_deref().filter(|date| !date.is_empty()),
+            amount: self.amount.as_deref().filter(|amount| !amount.is_empty()),
+            check: self.check.as_deref().filter(|check| !check.is_empty()),
+        };
+        let digest = asked.digest().ok();
+        Question { query: self.parse(), digest, crc_ok: None }
+    }
+}
+
+impl Factors {
+    /// Whether the factor is there that the code's type requires or, where the code does not say, the stated type.
+    pub fn complete(&self) -> Result<(), Unanswerable> {
+        let required = match Derived::of(&self.id.code) {
+            Derived::Kind(kind) => Some(kind.profile().factor),
+            Derived::Toll => Some(Factor::CheckCode),
+            Derived::UsedCar | Derived::ElectronicSpecial | Derived::Unknown => self.stated_kind.map(|kind| kind.profile().factor),
+        };
+        match (required, &self.amount, &self.check) {
+            (Some(Factor::Amount), None, _) => Err(malformed("amount", "此票种请填写不含税金额", "for this type the amount excluding tax is needed")),
+            (Some(Factor::CheckCode), _, None) => {
+                Err(malformed("check", "此票种请填写校验码后六位", "for this type the last six digits of the check code are needed"))
+            }
+            (None, None, None) => Err(malformed("check", "请填写校验码后六位或不含税金额", "the check code or the amount excluding tax is needed")),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl CheckDigits {
+    /// Six or twenty ASCII digits.
+    pub fn parse(text: &str) -> Option<CheckDigits> {
+        match text.len() {
+            6 if text.bytes().all(|b| b.is_ascii_digit()) => Some(CheckDigits::LastSix(text.to_owned())),
+            20 => CheckCode::parse(text).map(CheckDigits::All),
+            _ => None,
+        }
+    }
+
+    /// Whether these are digits of `registered`.
+    pub fn agree_with(&self, registered: CheckCode) -> bool {
+        match self {
+            CheckDigits::All(check) => *check == registered,
+            CheckDigits::LastSix(digits) => *digits == registered.last_six(),
+        }
+    }
+}
+
+impl Query {
+    /// The invoice that is asked about.
+    pub fn id(&self) -> InvoiceId {
+        match self {
+            Query::Factors(factors) => factors.id,
+            Query::Signed(claim) => claim.face.id,
+        }
+    }
+
+    /// Whether code and stated type disagree: a warning, never a factor.
+    pub fn type_conflict(&self) -> bool {
+        let stated = match self {
+            Query::Factors(factors) => factors.stated_kind,
+            Query::Signed(claim) => Some(claim.face.kind),
+        };
+        stated.is_some_and(|kind| Derived::of(&self.id().code).agreement(kind) == Agreement::Conflict)
+    }
+}
+
+impl SignedClaim {
+    /// The bytes that were signed after the label: face, rest digest.
+    pub fn face_bytes(&self) -> Vec<u8> {
+        canonical::encode_face(&self.face)
+    }
+}

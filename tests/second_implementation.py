@@ -1,0 +1,1164 @@
+#!/usr/bin/env python3
+"""A second implementation of the byte formats of fapiao, an e-invoice engine.
+
+It was written from the manual page "Formats" alone, before its author had seen any code of the engine or any expected bytes. Where the
+page leaves a rule open, this program takes the most literal reading. Two rules that the page does not give at all are taken from the
+domain: a taxpayer id is 15, 17, 18 or 20 upper-case letters and digits, and a date is a day that exists.
+
+Without arguments it reads requests from standard input, one JSON object per line, and writes one JSON object per line:
+
+  encode             draft, check_code, salt, authority_seed, tag_key, host
+  decode             face, rest
+  decode_qr          text, public_key
+  event              event (3-7), data, salt, authority_seed
+                       3 {id: {code, number}, day}        4 {id, mark}        5 {taxpayer, kind, code, first, last}
+                       6 {code, first, last, mark}        7 {algorithm, role, key_id, public_key, valid_from, valid_until or null}
+                       a mark is its number or lost, stolen, abnormal, blank_void, lifted
+  leaf               event, kind, flags, time_ms, ref_index or null, id_tag, commit, key_id
+  tree               leaves (the leaves themselves, not their hashes)
+  checkpoint         origin, size, root, seed
+  verify_checkpoint  note, origin, public_key
+  answer             verdict, query_digest (or query: {code, number, date, amount, check} or {text}), origin, size, root, time,
+                     times_verified, first_verified or null, commit or null, remaining {amount, tax} or null, seed
+  classic_qr         text
+
+Byte strings are hexadecimal. What is malformed gives {"error": …}. With --self-test it checks itself and exits.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import hashlib
+import hmac
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+Values = dict[str, Any]  # member path ("buyer.name") -> canonical string; "lines" and "fees" -> list of Values
+Form = Callable[[str], str]  # checks the text of a member and gives its canonical form
+
+KINDS = ("01", "02", "03", "04", "10", "11")
+ALL = " ".join(KINDS)
+WITH_CHECK_CODE = ("04", "10", "11")
+CODE_LENGTHS = {"01": (10,), "02": (10,), "03": (12,), "04": (10, 12), "10": (12,), "11": (12,)}
+MARKS = {"lost": 1, "stolen": 2, "abnormal": 3, "blank_void": 4, "lifted": 5}
+ALL_ONES = 2**64 - 1
+
+
+class Fault(Exception):
+    """A request, a draft or bytes that the manual refuses."""
+
+
+def need(condition: object, message: str) -> None:
+    if not condition:
+        raise Fault(message)
+
+
+# ---------------------------------------------------------------- values of members
+
+
+def text(limit: int, newline: bool = False) -> Form:
+    def form(value: str) -> str:
+        for char in value:
+            control = char < " " or "\x7f" <= char <= "\x9f"
+            need(not control or (newline and char == "\n"), "control character")
+        need(sum(1 if char < "\x80" else 2 for char in value) <= limit, f"longer than {limit} bytes of GBK")
+        return value
+
+    return form
+
+
+def pattern(expression: str, drop: str = "") -> Form:
+    compiled = re.compile(expression)
+
+    def form(value: str) -> str:
+        value = value.replace(drop, "") if drop else value
+        need(compiled.fullmatch(value), f"is not of the form {expression}")
+        return value
+
+    return form
+
+
+def choice(**spellings: str) -> Form:
+    """One of several values, each with the spellings that are read as it; the name of a value that is a digit starts with `_`."""
+    canonical = {spelling: name.lstrip("_") for name, given in spellings.items() for spelling in given.split()}
+
+    def form(value: str) -> str:
+        need(value in canonical, "unknown value")
+        return canonical[value]
+
+    return form
+
+
+def scaled(value: str, places: int) -> int:
+    """The decimal number as an integer count of 10^-places; refuses what is not exact."""
+    sign, digits = (-1, value[1:]) if value.startswith("-") else (1, value)
+    whole, _, fraction = digits.partition(".")
+    need(not fraction[places:].strip("0"), "too many decimals")
+    return sign * int(whole + fraction[:places].ljust(places, "0"))
+
+
+def unscaled(number: int, places: int, keep: int = 0) -> str:
+    """The inverse of `scaled`, without trailing zeros beyond the first `keep` decimals."""
+    digits = str(abs(number)).rjust(places + 1, "0")
+    whole, fraction = digits[:-places], digits[-places:].rstrip("0").ljust(keep, "0")
+    return ("-" if number < 0 else "") + whole + ("." + fraction if fraction else "")
+
+
+def money(value: str) -> str:
+    need(re.fullmatch(r"-?[0-9]{1,11}(\.[0-9]{1,2})?", value), "is not an amount")
+    return unscaled(scaled(value, 2), 2, keep=2)
+
+
+def dec8(value: str) -> str:
+    need(re.fullmatch(r"-?[0-9]{1,10}(\.[0-9]{1,8})?", value), "is not a quantity or price")
+    return unscaled(scaled(value, 8), 8)
+
+
+def money_or_stars(value: str) -> str:
+    return value if value == "***" else money(value)
+
+
+def rate_cell(value: str) -> str:
+    if value in ("免税", "不征税", "***"):
+        return value
+    need(re.fullmatch(r"[0-9]{1,20}(\.[0-9]{1,20})?%?", value), "is not a rate")
+    number = scaled(value[:-1], 3) if value.endswith("%") else scaled(value, 5)
+    need(number < 2**32, "rate out of range")
+    return unscaled(number, 5)
+
+
+def date(value: str) -> str:
+    match = re.fullmatch(r"([0-9]{4})(-?)([0-9]{2})\2([0-9]{2})", value)
+    if match is None:
+        raise Fault("is not a date")
+    try:
+        return datetime.date(int(match[1]), int(match[3]), int(match[4])).isoformat()
+    except ValueError:
+        raise Fault("no such day") from None
+
+
+def vin(value: str) -> str:
+    need(len(text(34)(value).encode()) == 17, "is not 17 bytes")
+    return value
+
+
+TAX_ID = pattern(r"[0-9A-Z]{15}|[0-9A-Z]{17,18}|[0-9A-Z]{20}")
+CODE = pattern(r"[0-9]{10}|[0-9]{12}")
+NUMBER = pattern(r"[0-9]{8}")
+MACHINE = pattern(r"[0-9]{12}")
+CHECK_CODE = pattern(r"[0-9]{20}", drop=" ")
+KIND = pattern("|".join(KINDS))
+NATURE = pattern(r"[0126]")
+TREATMENT = choice(_1="1", _2="2", _3="3 0")
+PREFERENTIAL = choice(true="true 1", false="false 0")
+STATE = choice(normal="normal 0 N", voided="voided Y 2", red_flushed="red_flushed 3", abnormal="abnormal 4")
+
+
+# ---------------------------------------------------------------- drafts
+
+
+@dataclass(frozen=True)
+class Member:
+    path: str
+    aliases: str
+    required: str  # kinds
+    allowed: str  # kinds
+    form: Form | None  # None: an array
+
+
+TOP_MEMBERS = [
+    Member("kind", "fplx", ALL, ALL, KIND),
+    Member("code", "fpdm", ALL, ALL, CODE),
+    Member("number", "fphm", ALL, ALL, NUMBER),
+    Member("date", "kprq", ALL, ALL, date),
+    Member("check_code", "jym", "", "04 10 11", CHECK_CODE),
+    Member("machine_number", "jqbh sbbh skph jqbm", "10 11", ALL, MACHINE),
+    Member("cipher", "mw", "", "01 02 03 04 10", text(200, newline=True)),
+    Member("buyer.name", "gfmc spfmc ghdw", "01 02 03 04 10", ALL, text(100)),
+    Member("buyer.tax_id", "gfsbh spfsbh", "01 02", ALL, TAX_ID),
+    Member("buyer.id_card", "sfzhm", "", "03", text(30)),
+    Member("buyer.address_phone", "gfdzdh", "", "01 02 04 10", text(100)),
+    Member("buyer.bank_account", "gfyhzh", "", "01 02 04 10", text(100)),
+    Member("seller.name", "xfmc cyrmc xhdwmc", ALL, ALL, text(100)),
+    Member("seller.tax_id", "xfsbh cyrsbh nsrsbh", ALL, ALL, TAX_ID),
+    Member("seller.address_phone", "xfdzdh", "", "01 04 10", text(100)),
+    Member("seller.bank_account", "xfyhzh", "", "01 04 10", text(100)),
+    Member("seller.phone", "dh", "03", "03", text(40)),
+    Member("seller.address", "dz", "03", "03", text(100)),
+    Member("seller.bank", "khyh", "03", "03", text(100)),
+    Member("seller.account", "zh", "03", "03", text(50)),
+    Member("amount", "je hjje bhsj", ALL, ALL, money),
+    Member("tax", "se hjse", ALL, ALL, money),
+    Member("total", "jshj", ALL, ALL, money),
+    Member("total_upper", "jshjdx", "", ALL, text(100)),
+    Member("rate", "slv", "02 03", "02 03", rate_cell),
+    Member("treatment", "lslbs", "", "02 03", TREATMENT),
+    Member("remark", "bz", "", ALL, text(230, newline=True)),
+    Member("payee", "skr", "", ALL, text(16)),
+    Member("reviewer", "fhr", "", ALL, text(16)),
+    Member("drawer", "kpr", ALL, ALL, text(16)),
+    Member("red.original_code", "yfpdm", "", ALL, CODE),
+    Member("red.original_number", "yfphm", "", ALL, NUMBER),
+    Member("red.notice_number", "xxbbh", "", "01 02", pattern(r"[0-9]{16,24}")),
+    Member("red.reason", "chyy", "", ALL, pattern(r"[1-4]")),
+    Member("consignor.name", "fhrmc", "02", "02", text(100)),
+    Member("consignor.tax_id", "fhrsbh", "", "02", text(100)),
+    Member("consignee.name", "shrmc", "02", "02", text(100)),
+    Member("consignee.tax_id", "shrsbh", "", "02", text(100)),
+    Member("route", "qyd", "02", "02", text(100)),
+    Member("cargo", "yshwxx", "", "02", text(200)),
+    Member("carriage", "czch", "", "02", text(60)),
+    Member("tonnage", "ccdw dw", "", "02 03", text(20)),
+    Member("tax_office.name", "swjg_mc swjgmc", "02 03", "02 03", text(100)),
+    Member("tax_office.code", "swjg_dm swjgdm", "02 03", "02 03", pattern(r"[0-9]{9}|[0-9]{11}")),
+    Member("fees", "fyxm_list", "02", "02", None),
+    Member("printed_code", "jddm", "03", "03 11", CODE),
+    Member("printed_number", "jdhm", "03", "03 11", NUMBER),
+    Member("vehicle.type", "cllx", "03", "03", text(40)),
+    Member("vehicle.model", "cpxh", "03", "03", text(60)),
+    Member("vehicle.origin", "cd", "03", "03", text(40)),
+    Member("vehicle.vin", "clsbdh cjhm", "03", "03", vin),
+    Member("vehicle.engine_number", "fdjhm", "", "03", text(50)),
+    Member("vehicle.certificate", "hgzh", "", "03", text(50)),
+    Member("vehicle.import_certificate", "jkzmsh", "", "03", text(50)),
+    Member("vehicle.inspection", "sjdh", "", "03", text(50)),
+    Member("vehicle.manufacturer", "sccjmc", "", "03", text(100)),
+    Member("vehicle.seats", "xcrs", "", "03", text(12)),
+    Member("vehicle.tax_receipt", "wspzh", "", "03", text(50)),
+    Member("lines", "mxxx fyxm_mx", "01 04 10 11", "01 04 10 11", None),
+    Member("state", "zfbz", "", ALL, STATE),
+]
+FEE_MEMBERS = [
+    Member("item", "fyxm", "02", "02", text(40)),
+    Member("amount", "je", "02", "02", money),
+]
+LINE_MEMBERS = [
+    Member("nature", "fphxz", "", "01 04 10", NATURE),
+    Member("name", "hwmc spmc xm", "01 04 10 11", "01 04 10 11", text(100)),
+    Member("specification", "ggxh", "", "01 04 10", text(40)),
+    Member("unit", "dw", "", "01 04 10", text(20)),
+    Member("quantity", "sl", "", "01 04 10 11", dec8),
+    Member("price", "dj", "", "01 04 10 11", dec8),
+    Member("amount", "je", "01 04 10 11", "01 04 10 11", money),
+    Member("gross", "hsje", "11", "11", money),
+    Member("rate", "slv", "01 04 10 11", "01 04 10 11", rate_cell),
+    Member("treatment", "lslbs", "", "01 04 10 11", TREATMENT),
+    Member("tax", "se", "01 04 10 11", "01 04 10 11", money_or_stars),
+    Member("tax_class", "spbm", "", "01 04 10", pattern(r"[0-9]{19}")),
+    Member("own_code", "zxbm", "", "01 04 10", text(32)),
+    Member("preferential", "yhzcbs", "", "01 04 10", PREFERENTIAL),
+    Member("preference", "zzstsgl", "", "01 04 10", text(60)),
+    Member("deduction", "kce", "", "01 04 10", money),
+]
+ARRAYS = {"lines": (LINE_MEMBERS, 2000), "fees": (FEE_MEMBERS, 100)}
+TOP = {member.path: member for member in TOP_MEMBERS}
+
+
+def collect(draft: Any, members: list[Member]) -> Values:
+    """Resolves names and aliases; gives raw values by path, without the absent ones."""
+    need(isinstance(draft, dict), "not a JSON object")
+    groups = {member.path.partition(".")[0] for member in members if "." in member.path}
+    nested = {member.path for member in members if "." in member.path}
+    names = {member.path: member.path for member in members if "." not in member.path}
+    names |= {alias: member.path for member in members for alias in member.aliases.split()}
+    found: Values = {}
+
+    def put(path: str | None, name: str, value: Any) -> None:
+        if path is None:
+            raise Fault(f"{name}: unknown member")
+        need(path not in found, f"{path}: written twice")
+        found[path] = value
+
+    for name, value in draft.items():
+        if name not in groups:
+            put(names.get(name), name, value)
+        elif isinstance(value, dict):
+            for inner, inner_value in value.items():
+                path = f"{name}.{inner}"
+                put(path if path in nested else None, path, inner_value)
+        else:
+            need(value is None or value == "", f"{name}: not an object")
+    return {path: value for path, value in found.items() if value is not None and value != ""}
+
+
+def normalise(draft: Any, members: list[Member], kind: str | None = None) -> Values:
+    """Checks one object of a draft, member by member, and gives canonical values."""
+    raw = collect(draft, members)
+    if kind is None:
+        need(isinstance(raw.get("kind"), str), "kind: required")
+        kind = KIND(raw["kind"])
+    values: Values = {}
+    for member in members:
+        path = member.path
+        value = raw.get(path)
+        if value is None or value == []:
+            need(kind not in member.required.split(), f"{path}: required")
+            continue
+        need(kind in member.allowed.split(), f"{path}: not allowed for kind {kind}")
+        if member.form is None:
+            need(isinstance(value, list), f"{path}: not an array")
+            array_members, limit = ARRAYS[path]
+            need(len(value) <= limit, f"{path}: more than {limit}")
+            values[path] = [normalise(element, array_members, kind) for element in value]
+            continue
+        if path == "preferential" and isinstance(value, bool):
+            value = "true" if value else "false"
+        need(isinstance(value, str), f"{path}: not a string")
+        try:
+            values[path] = member.form(value)
+        except Fault as fault:
+            raise Fault(f"{path}: {fault}") from None
+    settle_rate(values)
+    if members is LINE_MEMBERS:
+        settle_line(values, kind)
+    return values
+
+
+def settle_rate(values: Values) -> None:
+    cell = {"免税": "1", "不征税": "2", "***": "2"}.get(values.get("rate", ""))
+    if cell is not None:
+        need(values.setdefault("treatment", cell) == cell, "rate and treatment contradict each other")
+        values["rate"] = "0"
+    if values.get("tax") == "***":
+        need(values.get("treatment") in ("1", "2"), "tax: *** on a taxed line")
+        values["tax"] = "0.00"
+
+
+def settle_line(values: Values, kind: str) -> None:
+    need(("quantity" in values) == ("price" in values), "quantity and price: both or neither")
+    if values.get("preferential") == "false":
+        del values["preferential"]
+    need("preference" not in values or "preferential" in values, "preference: only with preferential")
+    if kind != "11":
+        values.setdefault("nature", "0")
+
+
+def read_draft(draft: Any) -> Values:
+    """A whole draft: members, then the rules between them. The check code may still be missing."""
+    values = normalise(draft, TOP_MEMBERS)
+    kind = values["kind"]
+    need(len(values["code"]) in CODE_LENGTHS[kind], "code: length does not suit the kind")
+    amount, tax, total = (scaled(values[name], 2) for name in ("amount", "tax", "total"))
+    need(amount + tax == total, "amount and tax do not add up to total")
+    need(values.get("printed_code", values["code"]) == values["code"], "printed_code: is not the code")
+    need(values.get("printed_number", values["number"]) == values["number"], "printed_number: is not the number")
+    is_red = any(path.startswith("red.") for path in values)
+    need(is_red == (total < 0), "red: present if and only if total is negative")
+    if is_red:
+        need("red.original_code" in values and "red.original_number" in values, "red: original code and number required")
+        need(kind not in ("01", "02") or "red.notice_number" in values, "red.notice_number: required")
+    if kind == "03":
+        need("buyer.tax_id" in values or "buyer.id_card" in values, "buyer: tax_id or id_card required")
+        papers = [name in values for name in ("vehicle.certificate", "vehicle.import_certificate", "vehicle.inspection")]
+        need(papers in ([True, False, False], [False, True, True]), "vehicle: certificate, or import_certificate and inspection")
+    return values
+
+
+def nest(values: Values) -> Values:
+    """Canonical values as a draft with English names."""
+    draft: Values = {}
+    for path, value in values.items():
+        group, dot, name = path.partition(".")
+        if dot:
+            draft.setdefault(group, {})[name] = value
+        else:
+            draft[path] = value
+    return draft
+
+
+# ---------------------------------------------------------------- bytes
+
+
+def uint(number: int, size: int) -> bytes:
+    need(0 <= number < 1 << 8 * size, "integer out of range")
+    return number.to_bytes(size, "big")
+
+
+def sint(number: int) -> bytes:
+    return number.to_bytes(8, "big", signed=True)
+
+
+def write_text(value: str | bytes) -> bytes:
+    data = value.encode() if isinstance(value, str) else value
+    return uint(len(data), 2) + data
+
+
+def write_opt(data: bytes | None) -> bytes:
+    return b"\0" if data is None else b"\1" + data
+
+
+def write_code(code: str) -> bytes:
+    return bytes.fromhex(code.ljust(12, "f"))
+
+
+def write_invoice_id(code: str, number: str) -> bytes:
+    return write_code(CODE(code)) + bytes.fromhex(NUMBER(number))
+
+
+def write_date(value: str) -> bytes:
+    return uint(int(date(value).replace("-", "")), 4)
+
+
+def fen(value: str) -> bytes:
+    return sint(scaled(value, 2))
+
+
+class Reader:
+    """Takes values off the front of a byte string."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data, self.at = data, 0
+
+    def take(self, size: int) -> bytes:
+        need(self.at + size <= len(self.data), "bytes end too early")
+        self.at += size
+        return self.data[self.at - size : self.at]
+
+    def uint(self, size: int) -> int:
+        return int.from_bytes(self.take(size), "big")
+
+    def one_of(self, *allowed: int) -> int:
+        value = self.uint(1)
+        need(value in allowed, f"unknown value {value}")
+        return value
+
+    def present(self) -> bool:
+        return self.one_of(0, 1) == 1
+
+    def text(self, may_be_empty: bool = False) -> str:
+        data = self.take(self.uint(2))
+        need(data or may_be_empty, "empty text")
+        try:
+            return data.decode("utf-8")
+        except UnicodeDecodeError:
+            raise Fault("not UTF-8") from None
+
+    def fen(self) -> str:
+        return money(unscaled(int.from_bytes(self.take(8), "big", signed=True), 2, keep=2))
+
+    def dec8(self) -> str:
+        return dec8(unscaled(int.from_bytes(self.take(8), "big", signed=True), 8))
+
+    def bcd(self, size: int) -> str:
+        digits = self.take(size).hex()
+        need(digits.isdecimal(), "not BCD")
+        return digits
+
+    def invoice_id(self) -> tuple[str, str]:
+        code = self.take(6).hex()
+        code = code[:10] if code.endswith("ff") else code
+        need(code.isdecimal(), "not BCD")
+        return code, self.bcd(4)
+
+    def end(self) -> None:
+        need(self.at == len(self.data), "bytes left over")
+
+
+# ---------------------------------------------------------------- face and rest
+
+
+def write_face(values: Values, with_check_code: bool = True) -> bytes:
+    check_code = b""
+    if with_check_code and values["kind"] in WITH_CHECK_CODE:
+        need("check_code" in values, "check_code: required")
+        check_code = bytes.fromhex(values["check_code"])
+    seller: bytes = values["seller.tax_id"].encode("ascii")
+    return (
+        bytes([1, int(values["kind"])]) + write_invoice_id(values["code"], values["number"]) + write_date(values["date"])
+        + fen(values["amount"]) + fen(values["total"]) + uint(len(check_code), 1) + check_code + uint(len(seller), 1) + seller
+    )  # fmt: skip
+
+
+def read_face(reader: Reader) -> Values:
+    """The face at the front of the reader; it delimits itself."""
+    reader.one_of(1)
+    kind = f"{reader.one_of(*map(int, KINDS)):02}"
+    code, number = reader.invoice_id()
+    need(len(code) in CODE_LENGTHS[kind], "code: length does not suit the kind")
+    values: Values = {"kind": kind, "code": code, "number": number, "date": date(f"{reader.uint(4):08}")}
+    values |= {"amount": reader.fen(), "total": reader.fen()}
+    values["tax"] = money(unscaled(scaled(values["total"], 2) - scaled(values["amount"], 2), 2, keep=2))
+    if reader.one_of(10 if kind in WITH_CHECK_CODE else 0):
+        values["check_code"] = reader.bcd(10)
+    seller = reader.take(reader.one_of(15, 17, 18, 20))
+    values["seller.tax_id"] = TAX_ID(seller.decode("latin-1"))
+    return values
+
+
+Field = tuple[str, str]  # (member, shape)
+
+
+def layout(description: str) -> list[Field]:
+    """`member` is a text, `member?` an optional text, `member:shape` one of the shapes below."""
+    fields = []
+    for word in description.split():
+        member, colon, shape = word.partition(":")
+        fields.append((member.rstrip("?"), shape if colon else "opt" if member.endswith("?") else "text"))
+    return fields
+
+
+PARTIES = "buyer.address_phone? buyer.bank_account? seller.address_phone? seller.bank_account? "
+HEAD = layout("seller.name drawer payee? reviewer? remark? red:red")
+PARTICULARS = {
+    "01": layout("buyer.name buyer.tax_id " + PARTIES + "machine_number? cipher? lines:lines"),
+    "04": layout("buyer.name buyer.tax_id? " + PARTIES + "machine_number? cipher? lines:lines"),
+    "10": layout("buyer.name buyer.tax_id? " + PARTIES + "machine_number cipher? lines:lines"),
+    "02": layout(
+        "buyer.name buyer.tax_id buyer.address_phone? buyer.bank_account? consignor.name consignor.tax_id? consignee.name"
+        " consignee.tax_id? route cargo? carriage? tonnage? fees:fees rate:rate tax_office.name tax_office.code"
+        " machine_number? cipher?"
+    ),
+    "03": layout(
+        "buyer.name buyer.id_card? buyer.tax_id? vehicle.type vehicle.model vehicle.origin vehicle:papers vehicle.vin"
+        " vehicle.engine_number? vehicle.manufacturer? tonnage? vehicle.seats? vehicle.tax_receipt? seller.phone"
+        " seller.address seller.bank seller.account rate:rate tax_office.name tax_office.code machine_number? cipher?"
+    ),
+    "11": layout("buyer.name? buyer.tax_id? machine_number lines:roll"),
+}
+ELEMENTS = {
+    "lines": layout(
+        "nature:nature name specification? unit? pricing:pricing amount:fen rate:rate tax:fen tax_class? own_code?"
+        " preference:preference deduction:opt_fen"
+    ),
+    "roll": layout("name pricing:pricing gross:fen amount:fen rate:rate tax:fen"),
+    "fees": layout("item amount:fen"),
+}
+
+
+def write_field(member: str, shape: str, values: Values) -> bytes:
+    value = values.get(member)
+    if shape in ELEMENTS:
+        return uint(len(values[member]), 2) + b"".join(write_fields(ELEMENTS[shape], element) for element in values[member])
+    if shape == "opt":
+        return write_opt(None if value is None else write_text(value))
+    if shape == "opt_fen":
+        return write_opt(None if value is None else fen(value))
+    if shape == "pricing":
+        priced = "quantity" in values
+        return write_opt(sint(scaled(values["quantity"], 8)) + sint(scaled(values["price"], 8)) if priced else None)
+    if shape == "preference":
+        return write_opt(write_text(values.get("preference", "")) if "preferential" in values else None)
+    if shape == "papers":
+        if "vehicle.certificate" in values:
+            return b"\1" + write_text(values["vehicle.certificate"])
+        return b"\2" + write_text(values["vehicle.import_certificate"]) + write_text(values["vehicle.inspection"])
+    if shape == "red":
+        if "red.original_code" not in values:
+            return write_opt(None)
+        original = write_invoice_id(values["red.original_code"], values["red.original_number"])
+        notice = write_field("red.notice_number", "opt", values)
+        return write_opt(original + notice + uint(int(values.get("red.reason", "0")), 1))
+    if shape == "rate":
+        return uint(scaled(values["rate"], 5), 4) + uint(int(values.get("treatment", "0")), 1)
+    if shape == "nature":
+        return uint(int(values["nature"]), 1)
+    return fen(values[member]) if shape == "fen" else write_text(values[member])
+
+
+def write_fields(fields: Iterable[Field], values: Values) -> bytes:
+    return b"".join(write_field(member, shape, values) for member, shape in fields)
+
+
+def read_field(member: str, shape: str, reader: Reader) -> Values:
+    if shape in ELEMENTS:
+        count = reader.uint(2)
+        return {member: [read_fields(ELEMENTS[shape], reader) for _ in range(count)]}
+    if shape == "rate":
+        values = {"rate": unscaled(reader.uint(4), 5)}
+        treatment = reader.one_of(0, 1, 2, 3)
+        return values | ({"treatment": str(treatment)} if treatment else {})
+    if shape == "nature":
+        return {member: str(reader.one_of(0, 1, 2, 6))}
+    if shape == "papers":
+        if reader.one_of(1, 2) == 1:
+            return {"vehicle.certificate": reader.text()}
+        return {"vehicle.import_certificate": reader.text(), "vehicle.inspection": reader.text()}
+    if shape in ("text", "fen"):
+        return {member: reader.text() if shape == "text" else reader.fen()}
+    if not reader.present():
+        return {}
+    if shape == "pricing":
+        return {"quantity": reader.dec8(), "price": reader.dec8()}
+    if shape == "preference":
+        preference = reader.text(may_be_empty=True)
+        return {"preferential": "true"} | ({"preference": preference} if preference else {})
+    if shape == "red":
+        code, number = reader.invoice_id()
+        values = {"red.original_code": code, "red.original_number": number}
+        values |= read_field("red.notice_number", "opt", reader)
+        reason = reader.one_of(0, 1, 2, 3, 4)
+        return values | ({"red.reason": str(reason)} if reason else {})
+    return {member: reader.text() if shape == "opt" else reader.fen()}
+
+
+def read_fields(fields: Iterable[Field], reader: Reader) -> Values:
+    values: Values = {}
+    for member, shape in fields:
+        values |= read_field(member, shape, reader)
+    return values
+
+
+def write_rest(values: Values) -> bytes:
+    """The rest without the issuer slot."""
+    return write_fields(HEAD + PARTICULARS[values["kind"]], values)
+
+
+def decode(face: bytes, rest: bytes) -> tuple[Values, bytes, bytes, bytes]:
+    """Values, the face and the rest written anew from them, and the issuer slot's 72 bytes or none."""
+    reader = Reader(face)
+    values = read_face(reader)
+    reader.end()
+    reader = Reader(rest)
+    values |= read_fields(HEAD + PARTICULARS[values["kind"]], reader)
+    slot = reader.take(72) if reader.present() else b""
+    reader.end()
+    # The draft's own rules (limits, forms, required members) decide what is in range.
+    draft = nest(values)
+    if values["kind"] == "03":
+        draft |= {"printed_code": values["code"], "printed_number": values["number"]}
+    again = read_draft(draft)
+    new_face, new_rest = write_face(again), write_rest(again) + write_opt(slot or None)
+    need((new_face, new_rest) == (face, rest), "not the one encoding of its values")
+    return values, new_face, new_rest, slot
+
+
+# ---------------------------------------------------------------- digests and signatures
+
+
+def label(name: str) -> bytes:
+    return f"fapiao/{name}/1".encode() + b"\0"
+
+
+def sha256(*parts: bytes) -> bytes:
+    return hashlib.sha256(b"".join(parts)).digest()
+
+
+def public_key_of(seed: bytes) -> bytes:
+    return Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+
+def sign(seed: bytes, message: bytes) -> bytes:
+    return Ed25519PrivateKey.from_private_bytes(seed).sign(message)
+
+
+FIELD_PRIME = 2**255 - 19
+CURVE_D = -121665 * pow(121666, -1, FIELD_PRIME) % FIELD_PRIME
+
+
+def canonical_large_point(encoding: bytes) -> bool:
+    """Whether an encoded point has a canonical y that belongs to no point of order 1, 2, 4 or 8."""
+    y = int.from_bytes(encoding, "little") & (2**255 - 1)
+    return y < FIELD_PRIME and y not in (0, 1, FIELD_PRIME - 1) and (CURVE_D * y**4 + 2 * y**2 - 1) % FIELD_PRIME != 0
+
+
+def verify(public_key: bytes, signature: bytes, message: bytes) -> bool:
+    """Strict: the library checks S and the equation without cofactor, byte by byte on R; the points are checked here."""
+    if not (canonical_large_point(public_key) and canonical_large_point(signature[:32])):
+        return False
+    try:
+        Ed25519PublicKey.from_public_bytes(public_key).verify(signature, message)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def key_id(public_key: bytes, algorithm: int = 1, role: int = 1) -> bytes:
+    return sha256(label("key"), bytes([algorithm, role]), public_key)[:8]
+
+
+def id_tag(tag_key: bytes, code: str, number: str) -> bytes:
+    return hmac.digest(tag_key, label("id") + write_invoice_id(code, number), "sha256")
+
+
+def content_digest(event: int, values: Values) -> bytes:
+    return sha256(label("content"), bytes([event]), write_face(values, with_check_code=False), write_rest(values))
+
+
+# ---------------------------------------------------------------- QR codes
+
+
+def write_signed_qr(host: str, payload: bytes) -> str:
+    host = host.upper()
+    need(re.fullmatch(r"[!-.0-~]{1,28}", host), "host: 1 to 28 characters")
+    return f"HTTPS://{host}/Q/" + base64.b32encode(payload).decode().rstrip("=")
+
+
+def read_signed_qr(value: str) -> bytes:
+    match = re.fullmatch(r"HTTPS?://([!-.0-`{-~]{1,28})/Q/([A-Z2-7]+)", value)
+    if match is None:
+        raise Fault("malformed: not the text of a signed QR code")
+    try:
+        payload = base64.b32decode(match[2] + "=" * (-len(match[2]) % 8))
+    except ValueError:
+        raise Fault("malformed: not base32") from None
+    need(base64.b32encode(payload).decode().rstrip("=") == match[2], "malformed: unused bits are not zero")
+    return payload
+
+
+def crc16_umts(data: bytes) -> int:
+    crc = 0
+    for byte in data:
+        crc ^= byte << 8
+        for _ in range(8):
+            crc = (crc << 1 ^ 0x8005 if crc & 0x8000 else crc << 1) & 0xFFFF
+    return crc
+
+
+def write_classic_qr(values: Values) -> str | None:
+    if values["kind"] not in ("01", "04", "10"):
+        return None
+    day = values["date"].replace("-", "")
+    fields = ("01", values["kind"], values["code"], values["number"], values["amount"], day, values.get("check_code", ""), "")
+    body = ",".join(fields)
+    return f"{body}{crc16_umts(body.encode()):04X},"
+
+
+def read_classic_qr(value: str) -> Values:
+    need(value.isascii(), "not ASCII")
+    parts = value.split(",")
+    if len(parts) == 9 and parts[8] == "":
+        parts.pop()
+    need(len(parts) in (7, 8) and parts[0] == "01", "not the text of a classic QR code")
+    need(re.fullmatch(r"[0-9]{8}", parts[5]), "date: not YYYYMMDD")
+    fields: Values = {"type": KIND(parts[1]), "code": CODE(parts[2]), "number": NUMBER(parts[3])}
+    fields |= {"amount": money(parts[4]), "date": date(parts[5])}
+    need(re.fullmatch(r"([0-9]{20})?", parts[6]), "check code: not 20 digits")
+    crc = parts[7] if len(parts) == 8 else ""
+    crc_ok = None
+    if crc:
+        body = ",".join(parts[:7])
+        expected = {crc16_umts(body.encode() + b","), crc16_umts(body.encode())}
+        crc_ok = re.fullmatch(r"[0-9A-F]{1,4}", crc) is not None and int(crc, 16) in expected
+    return fields | {"check_code": parts[6] or None, "crc": crc or None, "crc_ok": crc_ok}
+
+
+# ---------------------------------------------------------------- tree and checkpoints
+
+
+def leaf_hash(leaf: bytes) -> bytes:
+    return sha256(b"\0", leaf)
+
+
+def tree(leaves: list[bytes]) -> tuple[bytes, list[list[bytes]]]:
+    """Root and inclusion proofs, RFC 6962 section 2.1."""
+    hashes = [leaf_hash(leaf) for leaf in leaves]
+
+    def split(size: int) -> int:
+        return 1 << (size - 1).bit_length() - 1
+
+    @cache
+    def root(low: int, high: int) -> bytes:
+        if high - low <= 1:
+            return hashes[low] if high > low else sha256()
+        middle = low + split(high - low)
+        return sha256(b"\1", root(low, middle), root(middle, high))
+
+    def path(index: int, low: int, high: int) -> list[bytes]:
+        if high - low <= 1:
+            return []
+        middle = low + split(high - low)
+        if index < middle:
+            return path(index, low, middle) + [root(middle, high)]
+        return path(index, middle, high) + [root(low, middle)]
+
+    return root(0, len(hashes)), [path(index, 0, len(hashes)) for index in range(len(hashes))]
+
+
+def checkpoint_key_hash(origin: str, public_key: bytes) -> bytes:
+    return sha256(origin.encode(), b"\n\x01", public_key)[:4]
+
+
+def base64_text(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def base64_bytes(value: str, size: int) -> bytes:
+    try:
+        data = base64.b64decode(value, validate=True)
+    except ValueError:
+        raise Fault("not base64") from None
+    need(len(data) == size and base64_text(data) == value, "not canonical base64, or of the wrong length")
+    return data
+
+
+def write_checkpoint(origin: str, size: int, root: bytes, seed: bytes) -> str:
+    need(re.fullmatch(r"[^\s+]+", origin), "origin: empty, or with spaces or a plus")
+    body = f"{origin}\n{size}\n{base64_text(root)}\n"
+    signature = checkpoint_key_hash(origin, public_key_of(seed)) + sign(seed, body.encode())
+    return f"{body}\n\u2014 {origin} {base64_text(signature)}\n"
+
+
+def read_checkpoint(note: str, origin: str, public_key: bytes) -> tuple[int, bytes]:
+    match = re.fullmatch(r"((.+)\n(0|[1-9][0-9]{0,19})\n(.+)\n)\n\u2014 (.+) (.+)\n", note)
+    if match is None:
+        raise Fault("not a checkpoint")
+    need(match[2] == origin and match[5] == origin, "another origin")
+    size, root, signature = int(match[3]), base64_bytes(match[4], 32), base64_bytes(match[6], 68)
+    need(size <= ALL_ONES, "size out of range")
+    need(size > 0 or root == sha256(), "the root of size 0 is not that of the empty tree")
+    need(signature[:4] == checkpoint_key_hash(origin, public_key), "signed by another key")
+    need(verify(public_key, signature[4:], match[1].encode()), "wrong signature")
+    return size, root
+
+
+# ---------------------------------------------------------------- requests
+
+
+def hex_in(request: Values, name: str, size: int | None = None) -> bytes:
+    value = request.get(name)
+    if not isinstance(value, str) or not re.fullmatch(r"([0-9A-Fa-f]{2})*", value):
+        raise Fault(f"{name}: not hexadecimal")
+    need(size is None or len(value) == 2 * size, f"{name}: not {size} bytes")
+    return bytes.fromhex(value)
+
+
+def int_in(request: Values, name: str, size: int) -> bytes:
+    value = request.get(name)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise Fault(f"{name}: not an integer")
+    return uint(value, size)
+
+
+def str_in(request: Values, name: str) -> str:
+    value = request.get(name)
+    if not isinstance(value, str):
+        raise Fault(f"{name}: not a string")
+    return value
+
+
+def object_in(request: Values, name: str) -> Values:
+    value = request.get(name)
+    if not isinstance(value, dict):
+        raise Fault(f"{name}: not an object")
+    return value
+
+
+def u64_or_ones(request: Values, name: str) -> bytes:
+    return uint(ALL_ONES, 8) if request.get(name) is None else int_in(request, name, 8)
+
+
+def kind_in(request: Values) -> int:
+    value = request.get("kind")
+    return int(KIND(value)) if isinstance(value, str) else int_in(request, "kind", 1)[0]
+
+
+def mark_in(request: Values, allowed: tuple[int, ...]) -> bytes:
+    mark = MARKS.get(request["mark"]) if isinstance(request.get("mark"), str) else int_in(request, "mark", 1)[0]
+    need(mark in allowed, "mark: unknown value")
+    return bytes([mark or 0])
+
+
+def op_encode(request: Values) -> Values:
+    values = read_draft(request.get("draft"))
+    if values["kind"] in WITH_CHECK_CODE and "check_code" not in values:
+        values["check_code"] = CHECK_CODE(str_in(request, "check_code"))
+    salt, seed = hex_in(request, "salt", 16), hex_in(request, "authority_seed", 32)
+    tag_key, host = hex_in(request, "tag_key", 32), str_in(request, "host")
+    is_red = "red.original_code" in values
+    face, rest = write_face(values), write_rest(values) + write_opt(None)
+    rest_digest = sha256(label("rest"), salt, rest)
+    message = label("invoice") + face + rest_digest
+    signature, identity = sign(seed, message), key_id(public_key_of(seed))
+    original = id_tag(tag_key, values["red.original_code"], values["red.original_number"]).hex() if is_red else None
+    return {
+        "face": face.hex(),
+        "rest": rest.hex(),
+        "rest_digest": rest_digest.hex(),
+        "commit": sha256(message).hex(),
+        "signature": signature.hex(),
+        "key_id": identity.hex(),
+        "id_tag": id_tag(tag_key, values["code"], values["number"]).hex(),
+        "original_id_tag": original,
+        "content_digest": content_digest(2 if is_red else 1, values).hex(),
+        "signed_qr": write_signed_qr(host, b"\1" + identity + face + rest_digest + signature),
+        "classic_qr": write_classic_qr(values),
+    }
+
+
+def op_decode(request: Values) -> Values:
+    values, face, rest, slot = decode(hex_in(request, "face"), hex_in(request, "rest"))
+    issuer = {"key_id": slot[:8].hex(), "signature": slot[8:].hex()} if slot else None
+    return {"draft": nest(values), "issuer": issuer, "re_encoded_face": face.hex(), "re_encoded_rest": rest.hex()}
+
+
+def op_decode_qr(request: Values) -> Values:
+    payload, public_key = read_signed_qr(str_in(request, "text")), hex_in(request, "public_key", 32)
+    reader = Reader(payload)
+    reader.one_of(1)
+    identity = reader.take(8)
+    start = reader.at
+    values = read_face(reader)
+    face = payload[start : reader.at]
+    rest_digest, signature = reader.take(32), reader.take(64)
+    reader.end()
+    message = label("invoice") + face + rest_digest
+    return {
+        "key_id": identity.hex(),
+        "face": face.hex(),
+        "fields": nest(values),
+        "rest_digest": rest_digest.hex(),
+        "signature": signature.hex(),
+        "commit": sha256(message).hex(),
+        "valid": identity == key_id(public_key) and verify(public_key, signature, message),
+    }
+
+
+def event_data(event: int, data: Values) -> bytes:
+    if event in (3, 4):
+        identity = object_in(data, "id")
+        invoice_id = write_invoice_id(str_in(identity, "code"), str_in(identity, "number"))
+        return b"\1" + invoice_id + (write_date(str_in(data, "day")) if event == 3 else mark_in(data, (1, 2, 3, 5)))
+    if event in (5, 6):
+        first, last = NUMBER(str_in(data, "first")), NUMBER(str_in(data, "last"))
+        numbers = write_code(CODE(str_in(data, "code"))) + bytes.fromhex(first + last)
+        if event == 6:
+            return b"\1" + numbers + mark_in(data, (1, 2, 4, 5))
+        kind = kind_in(data)
+        need(f"{kind:02}" in KINDS, "kind: unknown value")
+        return b"\1" + write_text(TAX_ID(str_in(data, "taxpayer"))) + bytes([kind]) + numbers
+    need(event == 7, "event: not 3 to 7")
+    algorithm, role = int_in(data, "algorithm", 1), int_in(data, "role", 1)
+    need(algorithm[0] in (1, 2, 3) and 1 <= role[0] <= 6, "algorithm or role: unknown value")
+    key = hex_in(data, "key_id", 8) + write_text(hex_in(data, "public_key", 32))
+    return b"\1" + algorithm + role + key + int_in(data, "valid_from", 8) + u64_or_ones(data, "valid_until")
+
+
+def op_event(request: Values) -> Values:
+    event = int_in(request, "event", 1)
+    data = event_data(event[0], object_in(request, "data"))
+    message = label("event") + event + hex_in(request, "salt", 16) + data
+    signature = sign(hex_in(request, "authority_seed", 32), message)
+    return {"data": data.hex(), "commit": sha256(message).hex(), "signature": signature.hex()}
+
+
+def op_leaf(request: Values) -> Values:
+    event, kind, flags = int_in(request, "event", 1), kind_in(request), int_in(request, "flags", 2)
+    need(1 <= event[0] <= 13, "event: unknown value")
+    need(f"{kind:02}" in KINDS if event[0] <= 4 else kind == 0, "kind: does not suit the event")
+    need(flags in (b"\0\0", b"\0\1"), "flags: unknown bit")
+    tag = hex_in(request, "id_tag", 32)
+    need(event[0] <= 4 or not any(tag), "id_tag: not zeros")
+    head = b"\0\1" + event + bytes([kind]) + b"\0\0" + flags
+    times = int_in(request, "time_ms", 8) + u64_or_ones(request, "ref_index")
+    leaf = head + times + tag + hex_in(request, "commit", 32) + hex_in(request, "key_id", 8)
+    return {"leaf": leaf.hex(), "leaf_hash": leaf_hash(leaf).hex()}
+
+
+def op_tree(request: Values) -> Values:
+    leaves = request.get("leaves")
+    if not isinstance(leaves, list):
+        raise Fault("leaves: not an array")
+    root, paths = tree([hex_in({"leaf": leaf}, "leaf") for leaf in leaves])
+    return {"root": root.hex(), "inclusion": [[node.hex() for node in path] for path in paths]}
+
+
+def op_checkpoint(request: Values) -> Values:
+    size = int.from_bytes(int_in(request, "size", 8), "big")
+    note = write_checkpoint(str_in(request, "origin"), size, hex_in(request, "root", 32), hex_in(request, "seed", 32))
+    return {"note": note}
+
+
+def op_verify_checkpoint(request: Values) -> Values:
+    note, origin = str_in(request, "note"), str_in(request, "origin")
+    size, root = read_checkpoint(note, origin, hex_in(request, "public_key", 32))
+    return {"size": size, "root": root.hex()}
+
+
+def query_digest(query: Values) -> bytes:
+    if "text" in query:
+        return sha256(label("query"), b"\2", write_text(str_in(query, "text")))
+    data = b"\1"
+    for name in ("code", "number", "date", "amount", "check"):
+        absent = name not in ("code", "number") and query.get(name) in (None, "")
+        value = None if absent else str_in(query, name)
+        need(value is None or value.isascii(), f"{name}: not ASCII")
+        field = None if value is None else write_text(value)
+        data += write_opt(field) if field is None or name not in ("code", "number") else field
+    return sha256(label("query"), data)
+
+
+def op_answer(request: Values) -> Values:
+    digest = query_digest(object_in(request, "query")) if "query" in request else hex_in(request, "query_digest", 32)
+    remaining = None
+    if request.get("remaining") is not None:
+        left = object_in(request, "remaining")
+        remaining = fen(money(str_in(left, "amount"))) + fen(money(str_in(left, "tax")))
+    answer = label("answer") + int_in(request, "verdict", 1) + digest + write_text(str_in(request, "origin"))
+    answer += int_in(request, "size", 8) + hex_in(request, "root", 32) + int_in(request, "time", 8)
+    answer += int_in(request, "times_verified", 8) + u64_or_ones(request, "first_verified")
+    answer += write_opt(None if request.get("commit") is None else hex_in(request, "commit", 32)) + write_opt(remaining)
+    return {"answer": answer.hex(), "signature": sign(hex_in(request, "seed", 32), answer).hex()}
+
+
+def op_classic_qr(request: Values) -> Values:
+    return read_classic_qr(str_in(request, "text"))
+
+
+OPERATIONS: dict[str, Callable[[Values], Values]] = {
+    "encode": op_encode, "decode": op_decode, "decode_qr": op_decode_qr, "event": op_event, "leaf": op_leaf, "tree": op_tree,
+    "checkpoint": op_checkpoint, "verify_checkpoint": op_verify_checkpoint, "answer": op_answer, "classic_qr": op_classic_qr,
+}  # fmt: skip
+
+
+def unique_members(pairs: list[tuple[str, Any]]) -> Values:
+    members = dict(pairs)
+    need(len(members) == len(pairs), "a member is written twice")
+    return members
+
+
+def refuse_float(number: str) -> Any:
+    raise Fault(f"{number}: only integers and strings")
+
+
+def respond(line: bytes) -> Values:
+    try:
+        request = json.loads(
+            line.decode("utf-8"), object_pairs_hook=unique_members, parse_float=refuse_float, parse_constant=refuse_float
+        )
+        need(isinstance(request, dict), "not a JSON object")
+        operation = OPERATIONS.get(str_in(request, "op"))
+        if operation is None:
+            raise Fault("op: unknown")
+        return operation(request)
+    except Fault as fault:
+        return {"error": str(fault)}
+    except (ValueError, RecursionError) as error:  # JSON, UTF-8, lone surrogates
+        return {"error": f"{type(error).__name__}: {error}"}
+
+
+# ---------------------------------------------------------------- self-test
+
+
+def sample(kind: str, red: bool = False) -> Values:
+    """A small draft of each kind, in a mix of English and pinyin names."""
+    minus = "-" if red else ""
+    lines = [{"xm": "服务", "sl": "1", "dj": "113.0", "je": minus + "100", "slv": "13%", "se": minus + "13"}]
+    draft: Values = {
+        "kind": kind, "fpdm": "0" * max(CODE_LENGTHS[kind]), "fphm": "00012345", "kprq": "20190401", "je": minus + "100",
+        "se": minus + "13.00", "jshj": minus + "113", "kpr": "张三", "buyer": {"name": "买方", "tax_id": "9" * 18},
+        "seller": {"name": "卖方", "tax_id": "8" * 20}, "bz": "一\n二", "jqbh": "499098504973", "payee": "",
+    }  # fmt: skip
+    if kind in ("02", "03"):
+        draft |= {"slv": "0.13", "swjgmc": "税务局", "swjgdm": "110000000"}
+    if kind == "02":
+        draft |= {"fhrmc": "发", "shrmc": "收", "qyd": "甲至乙", "fees": [{"fyxm": "运费", "je": minus + "100"}], "dw": "5"}
+    elif kind == "03":
+        draft |= {"jddm": "0" * 12, "jdhm": "00012345", "dh": "1", "dz": "路", "khyh": "行", "zh": "2", "jkzmsh": "J", "sjdh": "S"}
+        draft |= {"vehicle": {"type": "车", "model": "M", "origin": "德国", "vin": "1" * 17}}
+    else:
+        draft["mxxx"] = [line | ({"hsje": minus + "113"} if kind == "11" else {"yhzcbs": True, "ggxh": None}) for line in lines]
+    if red:
+        draft |= {"yfpdm": "1100153130", "yfphm": "12345678", "chyy": "1"} | ({"xxbbh": "1" * 16} if kind in ("01", "02") else {})
+    return draft
+
+
+def self_test() -> int:
+    checks = 0
+
+    def check(condition: object) -> None:
+        nonlocal checks
+        checks += 1
+        if not condition:
+            raise SystemExit(f"self-test: check {checks} failed")
+
+    def ask(op: str, **request: Any) -> Values:
+        return respond(json.dumps({"op": op} | request).encode())
+
+    check(write_invoice_id("011001500111", "00012345").hex() == "01100150011100012345")
+    check(write_invoice_id("1100153130", "12345678").hex() == "1100153130ff12345678")
+    check(tree([])[0].hex() == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
+    check(len(label("answer")) == 16)
+    for members in (TOP_MEMBERS, LINE_MEMBERS, FEE_MEMBERS):
+        names = [name for member in members for name in [member.path, *member.aliases.split()]]
+        check(len(names) == len(set(names)))
+
+    for body, crc, crc_ok in (
+        ("01,10,033001600211,11255692,349997.85,20180227,62521957050111533932,", "7DF9", True),
+        ("01,01,1200154130,03630024,94339.62,20160621,,", "9335", True),
+        ("01,04,4200161350,00015045,165106.00,20160501,48114255542168294433,", "DBFE", True),
+        ("01,10,011001900311,21010038,300,20200407,01731581649436515692,", "53F1", True),
+        ("01,01,3200204130,09264957,34192.04,20210220,,", "5878", True),
+        ("01,01,3100204130,06039254,5015.00,20210315,,", "D2", True),
+        ("01,10,011001700112,10113872,32,20180224,17602940807063740560,", "0819", True),
+        ("01,10,031002100411,25096213,6.56,20210903,11631437361999467829,", "F168", True),
+        ("01,10,033001600211,73843482,28.30,20170628,61180471846138424764,", "9F5B", False),
+        ("01,10,033001600211,73843482,28.30,20170628,61180471846138424764,", "", None),
+    ):
+        for end in (",", ""):
+            check(read_classic_qr(body + crc + end)["crc_ok"] is crc_ok)
+
+    seed = bytes.fromhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")  # RFC 8032, test 1
+    public = public_key_of(seed)
+    check(public.hex() == "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")
+    check(sign(seed, b"").hex().startswith("e5564300c360ac729086e2cc806e828a") and verify(public, sign(seed, b""), b""))
+    order_8 = bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a")
+    check(not canonical_large_point(order_8) and not canonical_large_point(b"\xff" * 32) and canonical_large_point(public))
+
+    keys = {"salt": "00" * 16, "authority_seed": seed.hex(), "tag_key": "11" * 32, "host": "EXAMPLE.CN", "check_code": "1" * 20}
+    for kind in KINDS:
+        for red in (False, True):
+            made = ask("encode", draft=sample(kind, red), **keys)
+            check("error" not in made and 49 <= len(made["face"]) // 2 <= 64)
+            back = ask("decode", face=made["face"], rest=made["rest"])
+            check((back["re_encoded_face"], back["re_encoded_rest"]) == (made["face"], made["rest"]))
+            check(back["draft"]["total"] == ("-113.00" if red else "113.00") and ("red" in back["draft"]) == red)
+            slot = made["rest"][:-2] + "01" + "ab" * 72
+            check(ask("decode", face=made["face"], rest=slot)["re_encoded_rest"] == slot)
+            for face, rest in ((made["face"] + "00", made["rest"]), (made["face"], made["rest"] + "00"), (made["face"], slot[:-2])):
+                check("error" in ask("decode", face=face, rest=rest))
+            qr = made["signed_qr"]
+            check(len(qr.rpartition("/")[2]) <= 271 and ask("decode_qr", text=qr, public_key=public.hex())["valid"])
+            for wrong in (qr.lower(), qr + "=", qr[:-1], qr + "AAAAAAAA"):
+                check("error" in ask("decode_qr", text=wrong, public_key=public.hex()))
+            classic = made["classic_qr"]
+            check((classic is None) == (kind not in ("01", "04", "10")) and (classic is None or read_classic_qr(classic)["crc_ok"]))
+    for change in ({"gfmc": "x"}, {"je": 100}, {"bz": "\t"}, {"x": "y"}, {"se": "13.01"}, {"red": {"reason": "1"}}, {"fpdm": "0" * 10}):
+        check("error" in ask("encode", draft=sample("10") | change, **keys))
+    check("error" not in ask("encode", draft=sample("10"), **keys))
+
+    leaves = [bytes([index]) * 96 for index in range(11)]
+    root, paths = tree(leaves)
+    for index, path in enumerate(paths):
+        node, low, high, sides = leaf_hash(leaves[index]), 0, len(leaves), []
+        while high - low > 1:
+            middle = low + (1 << (high - low - 1).bit_length() - 1)
+            sides.append(index >= middle)
+            low, high = (middle, high) if index >= middle else (low, middle)
+        for right, sibling in zip(reversed(sides), path, strict=True):
+            node = sha256(b"\1", sibling, node) if right else sha256(b"\1", node, sibling)
+        check(node == root)
+    note = write_checkpoint("example.cn/0123456789abcdef", 11, root, seed)
+    check(read_checkpoint(note, "example.cn/0123456789abcdef", public) == (11, root))
+    check("error" in ask("verify_checkpoint", note=note.replace("\n11\n", "\n12\n"), origin=note.split("\n")[0], public_key=public.hex()))
+    for line in (b"", b"[]", b"{", b"\xff", b'{"op":1}', b'{"op":"tree","leaves":[1.5]}', b'{"op":"leaf","op":"leaf"}', b"[" * 100000):
+        check("error" in respond(line))
+    for operation in OPERATIONS:
+        check("error" in ask(operation))
+    print(f"self-test: {checks} checks passed")
+    return 0
+
+
+def main(arguments: list[str]) -> int:
+    if arguments == ["--self-test"]:
+        return self_test()
+    if arguments:
+        print("usage: second_implementation.py [--self-test]", file=sys.stderr)
+        return 2
+    for line in sys.stdin.buffer:
+        if line.strip():
+            print(json.dumps(respond(line)), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
