@@ -218,6 +218,11 @@ pub fn now() -> UnixMillis {
     UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
+/// The day it is by the system's time, in UTC+8.
+pub fn today() -> Day {
+    now().day().unwrap_or_else(|| unreachable!("the clock shows a year after 2999"))
+}
+
 /// Random bytes from the operating system.
 pub fn random<const N: usize>() -> Result<[u8; N], EngineError> {
     let mut bytes = [0; N];

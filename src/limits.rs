@@ -8,10 +8,10 @@ pub const FEES_MAX: usize = 100;
 
 /// One text of an invoice at most, in bytes of UTF-8. The longest draft field (备注, 230 GBK bytes) is at most 460 bytes of UTF-8, because a
 /// character that counts 2 in GBK takes 2 to 4 in UTF-8. The rest is room for imported invoices, whose lengths are warnings.
-pub const TEXT_BYTES_MAX: usize = 1_024;
+pub const TEXT_BYTES_MAX: usize = 4_096;
 
 /// Canonical rest at most, in bytes. A line of a draft is at most 588: six texts of 200 + 80 + 40 + 19 + 64 + 120 bytes, 17 bytes of marks and
-/// lengths, 48 of numbers. 2,000 of them are 1,176,000; head, particulars and slot stay below 40 texts of 1 KiB. That leaves a third for
+/// lengths, 48 of numbers. 2,000 of them are 1,176,000; head, particulars and slot stay below 40 texts of 4 KiB. That leaves a third for
 /// imported invoices with longer texts.
 pub const REST_BYTES_MAX: usize = 2 << 20;
 
@@ -50,6 +50,12 @@ pub const PROOF_EXTRA_MAX: usize = 4 << 10;
 
 /// Secret keys in one key file at most: five roles, and a dozen rotations of each.
 pub const KEYRING_KEYS_MAX: usize = 64;
+
+/// Public keys in one list at most: three roles, and years of rotations.
+pub const PUBLIC_KEYS_MAX: usize = 1_024;
+
+/// A proof file at most, in bytes: note, path and keys.
+pub const PROOF_FILE_BYTES_MAX: usize = 1 << 20;
 
 /// Memory that a key file may ask Argon2id to use, in KiB: 1 GiB, so that a tampered file cannot exhaust the machine.
 pub const KDF_MEMORY_KIB_MAX: u32 = 1 << 20;

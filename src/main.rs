@@ -1,1 +1,5 @@
-fn main() {}
+//! The `fapiao` program; everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    fapiao::cli::run()
+}

@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod json;
+pub mod keys;
 pub mod proof;
 pub mod qr;
 pub mod question;

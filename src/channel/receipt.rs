@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 
+use super::{json, qr};
+use crate::codec::canonical;
+use crate::crypto::note::Host;
 use crate::engine::{FullReceipt, Logged};
 use crate::ledger::{Remark, Sealed};
-
-use super::json;
 
 fn hex(bytes: &[u8]) -> String {
     data_encoding::HEXLOWER.encode(bytes)
@@ -47,4 +48,20 @@ pub fn logged_json(logged: &Logged) -> Value {
         }
     }
     value
+}
+
+/// The two codes of an invoice.
+pub struct QrCodes {
+    /// Signed: opens the page that verifies it.
+    pub signed: String,
+    /// As printed on paper, for the types that print one.
+    pub classic: Option<String>,
+}
+
+/// The codes of the invoice that a receipt is of; `None` for other events.
+pub fn qr_codes(full: &FullReceipt, host: &Host) -> Option<QrCodes> {
+    let Sealed::Invoice { face, rest_digest, signature } = &full.receipt.sealed else { return None };
+    let signed = qr::print_signed(host, full.receipt.leaf.key_id, face, rest_digest, signature);
+    let classic = canonical::decode_face(face).ok().and_then(|face| qr::print_classic(&face));
+    Some(QrCodes { signed, classic })
 }

@@ -1,1 +1,149 @@
-//! cli
+//! The program: subcommands in the order in which an operator meets them.
+
+mod allot;
+mod demo;
+mod events;
+mod issue;
+mod keys;
+mod ledger;
+mod open;
+mod proof;
+pub mod sample;
+mod verify;
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use serde_json::Value;
+
+use crate::engine::EngineError;
+use crate::ledger::{LedgerError, StoreError, SubmitError};
+
+const AFTER_HELP: &str = "\
+A first tour:
+  fapiao demo                                     everything at once, in a fresh directory
+  fapiao keys create --data DIR                   keys and an empty ledger
+  fapiao allot add --data DIR --taxpayer ID --kind 04 --code 033001900104 --first 00000001 --last 00001000
+  fapiao sample 04 --code 033001900104 --first 00000001 --seller ID | fapiao issue --data DIR
+  fapiao verify --data DIR --qr TEXT              or --code --number --date and --amount or --check
+  fapiao ledger fsck --data DIR
+
+Exit status: 0 all well (verify: genuine), 1 another answer, refused or faulty, 2 usage or malformed, 3 unavailable.
+退出码：0 成功（查验一致），1 其他结论、拒绝或有误，2 用法或格式有误，3 无法进行。";
+
+/// National e-invoice verification engine: issues, stores and verifies all six VAT invoice types. 发票签发、存储与查验引擎。
+#[derive(Parser)]
+#[command(name = "fapiao", version, after_help = AFTER_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show everything on a fresh ledger: issue all six types, verify, void, red-flush, catch forgeries. 演示
+    Demo(demo::Demo),
+    /// Make keys and an empty ledger, or show its public keys. 密钥
+    #[command(subcommand)]
+    Keys(keys::Keys),
+    /// Allot numbers to taxpayers, mark ranges, list both. 发票领用
+    #[command(subcommand)]
+    Allot(allot::Allot),
+    /// Issue drafts: JSON lines in, receipts as JSON lines out. 开具
+    Issue(issue::Issue),
+    /// Bring in historic invoices: complete drafts, kept as they are. 导入
+    Import(issue::Import),
+    /// Void an invoice of this month. 作废
+    Void(events::Void),
+    /// Mark one invoice lost, stolen or abnormal, or lift the mark. 状态
+    Status(events::Status),
+    /// Ask whether an invoice is genuine. 查验
+    Verify(verify::Verify),
+    /// Print sample drafts by seed. 样例
+    Sample(sample::Sample),
+    /// Check, prove and look after the ledger. 账本
+    #[command(subcommand)]
+    Ledger(ledger::LedgerCommand),
+    /// Check a kept answer without a network. 查验凭证
+    #[command(subcommand)]
+    Proof(proof::Proof),
+}
+
+/// How a command ended, apart from failures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Exit {
+    /// All well; of verifying: genuine.
+    Fine,
+    /// Another answer, a refusal, a fault.
+    Other,
+    /// The input was not understood.
+    Usage,
+    /// The ledger could not be asked.
+    Unavailable,
+}
+
+/// What a command could not do.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The engine.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// Something about the arguments that only the command can know.
+    #[error("{0}")]
+    Usage(String),
+    /// Standard input or output.
+    #[error("{0}")]
+    Stream(#[from] io::Error),
+}
+
+impl Failure {
+    fn exit(&self) -> Exit {
+        match self {
+            Failure::Usage(_) => Exit::Usage,
+            Failure::Engine(EngineError::Locked | EngineError::Host(_)) => Exit::Usage,
+            Failure::Engine(EngineError::Ledger(LedgerError::Store(StoreError::Absent(_) | StoreError::Exists(_)))) => Exit::Usage,
+            Failure::Engine(EngineError::Submit(SubmitError::ClockBehind { .. })) | Failure::Engine(_) | Failure::Stream(_) => Exit::Unavailable,
+        }
+    }
+}
+
+/// Runs the program on the process's arguments.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        Command::Demo(command) => command.run(),
+        Command::Keys(command) => command.run(),
+        Command::Allot(command) => command.run(),
+        Command::Issue(command) => command.run(),
+        Command::Import(command) => command.run(),
+        Command::Void(command) => command.run(),
+        Command::Status(command) => command.run(),
+        Command::Verify(command) => command.run(),
+        Command::Sample(command) => command.run(),
+        Command::Ledger(command) => command.run(),
+        Command::Proof(command) => command.run(),
+    };
+    let exit = match outcome {
+        Ok(exit) => exit,
+        // Whoever reads us has read enough: `fapiao … | head` is no failure.
+        Err(Failure::Stream(error)) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Fine,
+        Err(failure) => {
+            // Without a standard error there is nobody to tell.
+            drop(writeln!(io::stderr(), "fapiao: {failure}"));
+            failure.exit()
+        }
+    };
+    ExitCode::from(exit as u8)
+}
+
+/// Prints a line of text, or its JSON with `--json`.
+fn print(json: bool, value: &Value, text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    if json {
+        writeln!(out, "{value}")?
+    } else {
+        writeln!(out, "{text}")?
+    }
+    Ok(())
+}

@@ -1,10 +1,14 @@
 //! `fapiao sample KIND`: drafts by seed, for trying out, benches and load tests. All names are invented; sums, rates and check digits are right.
 
+use std::io::{self, Write as _};
+
+use clap::Args;
 use serde_json::{Map, Value, json};
 
+use super::{Exit, Failure};
 use crate::domain::kind::Kind;
 use crate::domain::money::{Fen, TaxRate, upper_case};
-use crate::domain::number::InvoiceId;
+use crate::domain::number::{InvoiceCode, InvoiceId, InvoiceNumber};
 use crate::domain::taxpayer::{TaxpayerId, uscc_check_digit};
 use crate::domain::time::Day;
 
@@ -241,4 +245,68 @@ fn vin(seed: &mut Seed) -> String {
     let (head, tail) = (format!("LYK{}{}", seed.letters(2), seed.digits(3)), format!("J{}{}", seed.letters(1), seed.digits(6)));
     let candidates = "0123456789X".chars().map(|check| format!("{head}{check}{tail}"));
     candidates.into_iter().find(|vin| crate::domain::taxpayer::Vin::parse(vin).is_some_and(|vin| vin.check_digit())).unwrap_or_default()
+}
+
+/// `fapiao sample`
+#[derive(Args)]
+pub(super) struct Sample {
+    /// 01 02 03 04 10 or 11
+    kind: String,
+    /// Seed: the same seed gives the same drafts
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How many, with consecutive numbers
+    #[arg(long, default_value_t = 1)]
+    count: u32,
+    /// Invoice code; should be one of the type's. Default: one that is
+    #[arg(long)]
+    code: Option<String>,
+    /// First number
+    #[arg(long, default_value = "00000001")]
+    first: String,
+    /// Date of issue; default: today
+    #[arg(long)]
+    date: Option<String>,
+    /// Seller's taxpayer id
+    #[arg(long, default_value = DEFAULT_SELLER)]
+    seller: String,
+}
+
+/// An invented company with a right check digit.
+const DEFAULT_SELLER: &str = "91330106MA27QH5C5E";
+
+impl Sample {
+    pub(super) fn run(self) -> Result<Exit, Failure> {
+        let usage = |what: &str| Failure::Usage(what.to_owned());
+        let kind = Kind::from_code(&self.kind).ok_or_else(|| usage("KIND is one of 01 02 03 04 10 11"))?;
+        let code = self.code.as_deref().unwrap_or_else(|| default_code(kind));
+        let code = InvoiceCode::parse(code).ok_or_else(|| usage("--code: an invoice code has 10 or 12 digits"))?;
+        let first = InvoiceNumber::parse(&self.first).ok_or_else(|| usage("--first: an invoice number has 8 digits, not all zero"))?;
+        let seller = TaxpayerId::parse(&self.seller).ok_or_else(|| usage("--seller is no taxpayer id"))?;
+        let date = match &self.date {
+            Some(text) => Day::parse(text).ok_or_else(|| usage("--date is YYYY-MM-DD or YYYYMMDD"))?,
+            None => crate::engine::today(),
+        };
+        let mut out = io::BufWriter::new(io::stdout().lock());
+        for offset in 0..self.count {
+            let number = first.ordinal().checked_add(offset).and_then(InvoiceNumber::from_ordinal);
+            let number = number.ok_or_else(|| usage("--count goes beyond the last number"))?;
+            let seed = self.seed.wrapping_add(u64::from(offset));
+            writeln!(out, "{}", draft(kind, seed, InvoiceId { code, number }, date, &seller))?;
+        }
+        out.flush()?;
+        Ok(Exit::Fine)
+    }
+}
+
+/// A code of this type, of Zhejiang.
+pub(super) fn default_code(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Special => "3300261130",
+        Kind::Freight => "3300151720",
+        Kind::MotorVehicle => "133002622001",
+        Kind::Ordinary => "033002600104",
+        Kind::Electronic => "033002600111",
+        Kind::Roll => "033002600106",
+    }
 }

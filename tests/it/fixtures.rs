@@ -15,7 +15,8 @@ use fapiao::domain::time::Day;
 /// What these warn of; all others warn of nothing.
 const WARNINGS: [(&str, &[&str]); 1] = [("03-imported", &["FP-08-002 /vehicle/vin"])];
 
-fn drafts() -> BTreeMap<String, Draft> {
+/// Every draft by its file's name.
+pub fn drafts() -> BTreeMap<String, Draft> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/drafts");
     let files = fs::read_dir(&folder).expect("fixtures/drafts").map(|file| file.expect("a file").path());
     files
@@ -26,15 +27,21 @@ fn drafts() -> BTreeMap<String, Draft> {
         .collect()
 }
 
-fn date(draft: &Draft) -> Day {
+/// The day a draft states.
+pub fn date(draft: &Draft) -> Day {
     Day::parse(draft.get(Field::Date).expect("a date")).expect("a day")
 }
 
 fn judge(draft: &Draft, dates: &BTreeMap<InvoiceId, Day>) -> Accepted {
+    judge_with(draft, dates, CheckCode::from_random([1, 2]))
+}
+
+/// The draft as it is accepted on its own day, with this check code where it needs one.
+pub fn judge_with(draft: &Draft, dates: &BTreeMap<InvoiceId, Day>, check_code: CheckCode) -> Accepted {
     let terms = Terms {
         today: date(draft),
         mode: Mode::Issue { days_back: 31 },
-        check_code: CheckCode::from_random([1, 2]),
+        check_code,
         original_date: draft.original().map(|original| *dates.get(&original).expect("the original is a fixture")),
     };
     accept(draft, &terms).unwrap_or_else(|faults| panic!("{:?}: {faults:#?}", draft.id()))

@@ -2,13 +2,17 @@
 
 mod body;
 mod codec;
+mod corpus;
 mod ed25519;
 mod fixtures;
 mod floors;
 mod house;
+mod ledger;
 mod merkle;
 mod note;
 mod qr;
 mod rules;
 mod schemas;
+mod second_implementation;
+mod support;
 mod vectors;

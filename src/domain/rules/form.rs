@@ -63,8 +63,7 @@ fn member(judge: &mut Judge<'_>, kind: Option<Kind>, spec: &Spec, row: usize) {
     } else if exceeds(text, limit) {
         judge.explain(&TOO_LONG, at, format!("至多{limit}字节（GBK）"), format!("at most {limit} GBK bytes"));
     }
-    let newline_allowed = spec.form == Form::Multiline;
-    if text.chars().any(|c| c.is_control() && !(newline_allowed && c == '\n')) {
+    if has_control_character(text, spec.form == Form::Multiline) {
         judge.report(&CONTROL_CHARACTER, at);
     }
 }
@@ -80,4 +79,11 @@ fn unreadable(judge: &Judge<'_>, at: At) -> bool {
 fn exceeds(text: &str, limit: usize) -> bool {
     // UTF-8 never takes fewer bytes than GBK.
     text.len() > limit && text.chars().map(|c| if c.is_ascii() { 1 } else { 2 }).sum::<usize>() > limit
+}
+
+/// Whether a text has a character of U+0000-U+001F or U+007F-U+009F, but for newlines where they are allowed.
+fn has_control_character(text: &str, newline_allowed: bool) -> bool {
+    // C2 leads the two bytes of U+0080-U+009F, and of few others: most texts are cleared by their bytes alone.
+    let suspicious = text.bytes().any(|byte| byte < 0x20 || byte == 0x7f || byte == 0xc2);
+    suspicious && text.chars().any(|c| c.is_control() && !(newline_allowed && c == '\n'))
 }

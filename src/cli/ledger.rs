@@ -1,0 +1,162 @@
+//! `fapiao ledger`: checking, proving and looking after the ledger.
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::events::Id;
+use super::open::{DataOptions, prompt};
+use super::{Exit, Failure, print};
+use crate::codec::proof::LogProof;
+use crate::crypto::keyfile;
+use crate::engine::{EngineError, keyring_path, read_bounded};
+use crate::ledger::{Finding, Ledger, StoreSizes};
+use crate::limits::KEY_FILE_BYTES_MAX;
+
+/// `fapiao ledger …`
+#[derive(Subcommand)]
+pub(super) enum LedgerCommand {
+    /// Recompute every hash, signature, state and index, and compare with what is stored
+    Fsck(Plain),
+    /// Print the newest signed checkpoint
+    Checkpoint(Plain),
+    /// Print the proof that a leaf is in the log, as c2sp.org/tlog-proof text
+    Prove(Prove),
+    /// Say that this copy is the newest and may sign: rewrites a missing or older lock record after checking the history
+    Adopt(Plain),
+    /// Sizes and counts
+    Info(Plain),
+}
+
+#[derive(Args)]
+pub(super) struct Plain {
+    #[command(flatten)]
+    data: DataOptions,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// `fapiao ledger prove`
+#[derive(Args)]
+pub(super) struct Prove {
+    #[command(flatten)]
+    data: DataOptions,
+    /// Leaf index
+    #[arg(long, conflicts_with_all = ["code", "number"])]
+    index: Option<u64>,
+    #[command(flatten)]
+    id: Option<Id>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl LedgerCommand {
+    pub(super) fn run(self) -> Result<Exit, Failure> {
+        match self {
+            LedgerCommand::Fsck(plain) => fsck(&plain),
+            LedgerCommand::Checkpoint(plain) => {
+                let engine = plain.data.open_to_read()?;
+                let published = engine.ledger().published();
+                let value = json!({ "size": published.size, "root": data_encoding::HEXLOWER.encode(&published.root), "note": published.note });
+                print(plain.json, &value, published.note.trim_end())?;
+                Ok(Exit::Fine)
+            }
+            LedgerCommand::Prove(prove) => prove.run(),
+            LedgerCommand::Adopt(plain) => adopt(&plain),
+            LedgerCommand::Info(plain) => info(&plain),
+        }
+    }
+}
+
+fn fsck(plain: &Plain) -> Result<Exit, Failure> {
+    let engine = plain.data.open_to_read()?;
+    let bar = indicatif::ProgressBar::new(0).with_message("fsck");
+    let report = engine.fsck(&|done, all| {
+        bar.set_length(all);
+        bar.set_position(done);
+    })?;
+    bar.finish_and_clear();
+    let finding = |finding: &Finding| json!({ "table": finding.table, "at": finding.at, "what": finding.what });
+    let value = json!({
+        "sound": report.findings.is_empty(),
+        "leaves": report.leaves,
+        "invoices": report.invoices,
+        "checkpoints": report.checkpoints,
+        "bodies": report.bodies,
+        "erased": report.erased,
+        "skipped": report.skipped,
+        "findings": report.findings.iter().map(finding).collect::<Vec<_>>(),
+    });
+    let mut lines: Vec<String> = report.findings.iter().map(|finding| format!("{} {}: {}", finding.table, finding.at, finding.what)).collect();
+    lines.extend(report.skipped.iter().map(|skipped| format!("not checked: {skipped}")));
+    let verdict = if report.findings.is_empty() { "sound" } else { "DAMAGED" };
+    lines.push(format!(
+        "{verdict}: {} leaves, {} invoices, {} checkpoints, {} bodies ({} erased)",
+        report.leaves, report.invoices, report.checkpoints, report.bodies, report.erased
+    ));
+    print(plain.json, &value, &lines.join("\n"))?;
+    Ok(if report.findings.is_empty() { Exit::Fine } else { Exit::Other })
+}
+
+impl Prove {
+    fn run(self) -> Result<Exit, Failure> {
+        let engine = self.data.open_to_read()?;
+        let index = match (self.index, &self.id) {
+            (Some(index), _) => index,
+            (None, Some(id)) => {
+                let row = engine.ledger().look_up(id.parse()?).map_err(EngineError::from)?.1;
+                row.ok_or_else(|| Failure::Usage("no such invoice".to_owned()))?.index
+            }
+            (None, None) => return Err(Failure::Usage("give --index, or --code and --number".to_owned())),
+        };
+        let published = engine.ledger().published();
+        let leaf = engine.ledger().leaf(index).map_err(EngineError::from)?;
+        let leaf = leaf.ok_or_else(|| Failure::Usage(format!("the log has {} leaves", published.size)))?.encode();
+        let hashes = engine.ledger().inclusion(index, published.size).map_err(EngineError::from)?;
+        let value = json!({
+            "index": index,
+            "leaf": data_encoding::HEXLOWER.encode(&leaf),
+            "path": hashes.iter().map(|hash| data_encoding::HEXLOWER.encode(hash)).collect::<Vec<_>>(),
+            "checkpoint": published.note,
+        });
+        let proof = LogProof { extra: Some(leaf.to_vec()), index, hashes, checkpoint: published.note.clone() };
+        print(self.json, &value, proof.encode().trim_end())?;
+        Ok(Exit::Fine)
+    }
+}
+
+fn adopt(plain: &Plain) -> Result<Exit, Failure> {
+    let passphrase = match plain.data.passphrase_from_file()? {
+        Some(passphrase) => passphrase,
+        None => prompt("Passphrase 口令: ")?,
+    };
+    let path = keyring_path(&plain.data.data);
+    let sealed = read_bounded(&path, KEY_FILE_BYTES_MAX)?;
+    let keyring = keyfile::open(&sealed, &passphrase).map_err(|error| EngineError::Keyring { path, error })?;
+    let checkpoint = Ledger::adopt(plain.data.data.clone(), StoreSizes::default(), &keyring).map_err(EngineError::from)?;
+    let value = json!({ "origin": checkpoint.origin.as_str(), "size": checkpoint.size });
+    print(plain.json, &value, &format!("adopted {} at size {}: this copy signs from here on", checkpoint.origin, checkpoint.size))?;
+    Ok(Exit::Fine)
+}
+
+fn info(plain: &Plain) -> Result<Exit, Failure> {
+    let engine = plain.data.open_to_read()?;
+    let ledger = engine.ledger();
+    let published = ledger.published();
+    let tables = ledger.table_bytes();
+    let value = json!({
+        "origin": ledger.origin().as_str(),
+        "size": published.size,
+        "time": published.time.to_string(),
+        "signs": ledger.may_write().err().map_or_else(|| "yes".to_owned(), |error| error.to_string()),
+        "tables": tables.iter().map(|(name, bytes)| (name.to_string(), json!(bytes))).collect::<serde_json::Map<_, _>>(),
+    });
+    let mut lines = vec![format!("{}  size {}  {}", ledger.origin(), published.size, published.time)];
+    if let Err(error) = ledger.may_write() {
+        lines.push(format!("does not sign: {error}"));
+    }
+    lines.extend(tables.iter().map(|(name, bytes)| format!("  {name:<6} {bytes:>12} bytes on disk")));
+    print(plain.json, &value, &lines.join("\n"))?;
+    Ok(Exit::Fine)
+}

@@ -1,0 +1,90 @@
+//! `fapiao verify`: one question, one answer.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::open::DataOptions;
+use super::{Exit, Failure, print};
+use crate::channel::{answer, proof, question};
+use crate::engine::write_private;
+use crate::verify::query::{Question, Typed};
+use crate::verify::verdict::Verdict;
+
+/// `fapiao verify`
+#[derive(Args)]
+pub(super) struct Verify {
+    #[command(flatten)]
+    data: DataOptions,
+    /// Text of a QR code, signed or classic 二维码内容
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["code", "number", "date", "amount", "check"])]
+    qr: Option<String>,
+    /// Invoice code 发票代码
+    #[arg(long, required_unless_present = "qr")]
+    code: Option<String>,
+    /// Invoice number 发票号码
+    #[arg(long, required_unless_present = "qr")]
+    number: Option<String>,
+    /// Date of issue 开票日期: YYYY-MM-DD or YYYYMMDD
+    #[arg(long)]
+    date: Option<String>,
+    /// Amount excluding tax 不含税金额: for 01, 02 and 03
+    #[arg(long, allow_hyphen_values = true)]
+    amount: Option<String>,
+    /// Check code 校验码: its last 6 or all 20 digits, for 04, 10 and 11
+    #[arg(long)]
+    check: Option<String>,
+    /// Keep the signed answer in FILE; `fapiao proof verify FILE` checks it without a network
+    #[arg(long, value_name = "FILE")]
+    proof: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Verify {
+    pub(super) fn run(self) -> Result<Exit, Failure> {
+        let question = self.question();
+        let engine = if self.proof.is_some() { self.data.open()? } else { self.data.open_to_read()? };
+        let answer = engine.with_details(engine.verify(&question)?)?;
+        if let Some(path) = &self.proof {
+            let signed = engine.sign_answer(&question, &answer)?;
+            write_private(path, format!("{:#}\n", proof::to_json(&signed, engine.ledger().keys())).as_bytes())?;
+        }
+        print(self.json, &answer::to_json(&answer), &answer::to_text(&answer))?;
+        Ok(exit(answer.verdict))
+    }
+
+    fn question(&self) -> Question {
+        match &self.qr {
+            Some(text) => question::of_qr(text),
+            None => Typed {
+                code: self.code.clone().unwrap_or_default(),
+                number: self.number.clone().unwrap_or_default(),
+                date: self.date.clone(),
+                amount: self.amount.clone(),
+                check: self.check.clone(),
+            }
+            .question(),
+        }
+    }
+}
+
+/// 0 genuine, 1 another answer, 2 not understood, 3 could not be asked.
+pub(super) fn exit(verdict: Verdict) -> Exit {
+    match verdict {
+        Verdict::Genuine => Exit::Fine,
+        Verdict::Malformed => Exit::Usage,
+        Verdict::NotYet | Verdict::Throttled | Verdict::Unavailable => Exit::Unavailable,
+        Verdict::Voided
+        | Verdict::RedFlushed
+        | Verdict::PartlyRedFlushed
+        | Verdict::Suspended
+        | Verdict::BlankMarked
+        | Verdict::RedLetter
+        | Verdict::Mismatch
+        | Verdict::NotFound
+        | Verdict::Forged
+        | Verdict::Unsupported => Exit::Other,
+    }
+}

@@ -1,0 +1,122 @@
+//! Signed bytes: whatever is accepted is written back byte for byte, so that nothing has two encodings.
+
+use fapiao::channel::json::{draft_of, parse_draft};
+use fapiao::channel::qr;
+use fapiao::codec::canonical;
+use fapiao::codec::event::{Event, EventData};
+use fapiao::codec::leaf::Leaf;
+use fapiao::codec::proof::Answer;
+use fapiao::codec::reader::{DecodeError, DecodeReason};
+use fapiao::domain::invoice::{Face, Totals};
+use fapiao::domain::kind::Kind;
+use fapiao::domain::money::Fen;
+use fapiao::domain::number::{CheckCode, InvoiceCode, InvoiceId, InvoiceNumber};
+use fapiao::domain::rules::{Mode, Terms, accept};
+use fapiao::domain::taxpayer::TaxpayerId;
+use fapiao::domain::time::Day;
+
+use super::Subject;
+
+/// What was decoded, or that it was refused at a place within the input.
+fn judged<T>(decoded: Result<T, DecodeError>, input: &[u8]) -> Option<T> {
+    match decoded {
+        Ok(value) => Some(value),
+        Err(error) => {
+            assert!(error.offset <= input.len(), "{error} in {} bytes", input.len());
+            None
+        }
+    }
+}
+
+/// The face alone. Planted: the seller's id is taken in lower case too.
+pub fn face(input: &[u8], subject: Subject) -> bool {
+    let mut bytes = input.to_vec();
+    if subject.is_planted() {
+        let id = bytes.len().saturating_sub(15);
+        bytes[id..].make_ascii_uppercase();
+    }
+    let Some(face) = judged(canonical::decode_face(&bytes), input) else { return false };
+    assert_eq!(canonical::encode_face(&face), input);
+    assert!((canonical::FACE_BYTES_MIN..=canonical::FACE_BYTES_MAX).contains(&input.len()));
+    if let Some(text) = qr::print_classic(&face) {
+        let read = qr::parse_classic(&text).expect("what we print, we read");
+        assert_eq!((read.kind, read.id, read.amount, read.date), (face.kind, face.id, face.totals.amount, face.date));
+        assert_eq!((read.check, read.crc_ok), (face.check_code, Some(true)));
+    }
+    true
+}
+
+/// A face of each kind, for the rests to belong to.
+pub fn face_of(kind: Kind) -> Face {
+    let profile = kind.profile();
+    let code = if profile.code_lengths.contains(&12) { "011001500111" } else { "1100153130" };
+    Face {
+        kind,
+        id: InvoiceId { code: InvoiceCode::parse(code).expect("a code"), number: InvoiceNumber::parse("00012345").expect("a number") },
+        date: Day::new(2019, 11, 23).expect("a day"),
+        totals: Totals { amount: Fen(30_000), total: Fen(31_800) },
+        check_code: CheckCode::parse("01731581649436515692").filter(|_| profile.has_check_code),
+        seller_id: TaxpayerId::parse("91110108MA01GJK44X").expect("an id"),
+    }
+}
+
+/// First byte: which kind's face; then the rest. Planted: any other slot byte than 1 is taken for 0.
+pub fn rest(input: &[u8], subject: Subject) -> bool {
+    let Some((choice, bytes)) = input.split_first() else { return false };
+    let face = face_of(Kind::ALL[usize::from(*choice) % Kind::ALL.len()]);
+    let mut read = bytes.to_vec();
+    if let Some(slot) = read.last_mut().filter(|slot| subject.is_planted() && **slot > 1) {
+        *slot = 0;
+    }
+    let Some((invoice, slot)) = judged(canonical::decode_rest(&face, &read), bytes) else { return false };
+    assert_eq!(canonical::encode_rest(&invoice, slot.as_ref()), bytes);
+    assert_eq!(invoice.face(), face);
+    let bare = canonical::rest_without_slot(&face, bytes).expect("it was just decoded");
+    assert_eq!(canonical::encode_rest_without_slot(&invoice), bare);
+
+    // Said as a draft it is well formed, and where the rules let it pass it is the same invoice.
+    let draft = parse_draft(draft_of(&invoice).to_string().as_bytes()).expect("JSON");
+    assert_eq!(draft.oddities(), []);
+    let check_code = face.check_code.unwrap_or(CheckCode::from_random([1, 2]));
+    if let Ok(accepted) = accept(&draft, &Terms { today: face.date, mode: Mode::Import, check_code, original_date: None }) {
+        assert_eq!(accepted.invoice, invoice);
+    }
+    true
+}
+
+/// First byte: which event; then its data. Planted: the algorithm numbers that are reserved are taken for Ed25519.
+pub fn event(input: &[u8], subject: Subject) -> bool {
+    let Some((choice, bytes)) = input.split_first() else { return false };
+    let event = Event::ALL[usize::from(*choice) % Event::ALL.len()];
+    let mut read = bytes.to_vec();
+    if let Some(algorithm) = read.get_mut(1).filter(|byte| subject.is_planted() && event == Event::Key && (16..=18).contains(*byte)) {
+        *algorithm = 1;
+    }
+    let Some(data) = judged(EventData::decode(event, &read), bytes) else { return false };
+    assert_eq!(data.encode(), bytes);
+    assert_eq!(data.event(), event);
+    true
+}
+
+/// A leaf. Planted: only the low byte of the flags is looked at.
+pub fn leaf(input: &[u8], subject: Subject) -> bool {
+    let mut bytes = input.to_vec();
+    if let Some(high) = bytes.get_mut(6).filter(|_| subject.is_planted()) {
+        *high = 0;
+    }
+    let Some(leaf) = judged(Leaf::decode(&bytes), input) else { return false };
+    assert_eq!(leaf.encode(), input);
+    assert_eq!((leaf.kind.is_some(), input.len()), (leaf.event.is_of_invoice(), Leaf::LEN));
+    true
+}
+
+/// The bytes of a signed answer. Planted: what is left over is not looked at.
+pub fn answer(input: &[u8], subject: Subject) -> bool {
+    let decoded = match Answer::decode(input) {
+        Err(DecodeError { offset, reason: DecodeReason::LeftOver }) if subject.is_planted() => Answer::decode(&input[..offset]),
+        decoded => decoded,
+    };
+    let Some(answer) = judged(decoded, input) else { return false };
+    assert_eq!(answer.encode(), input);
+    true
+}

@@ -1,0 +1,278 @@
+//! The fuzz targets over their committed corpus. Most of it are seeds, made here, that show each target what is accepted; the others are
+//! inputs that once found something. `FAPIAO_BLESS=1` writes the seeds.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use fapiao::channel::json::parse_draft;
+use fapiao::channel::{proof, qr};
+use fapiao::codec::canonical::{self, IssuerSlot};
+use fapiao::codec::event::{Event, EventData, KeyRecord, Role};
+use fapiao::codec::leaf::{KeyId, Leaf};
+use fapiao::codec::proof::{Answer, LogProof};
+use fapiao::crypto::keyfile::{self, KdfCost};
+use fapiao::crypto::merkle::{leaf_hash, node_hash};
+use fapiao::crypto::note::{Checkpoint, Host, Note, Origin};
+use fapiao::crypto::sign::SigningKey;
+use fapiao::crypto::{body, hash};
+use fapiao::domain::allotment::{Allotment, Mark, NumberRange};
+use fapiao::domain::kind::Kind;
+use fapiao::domain::money::{Fen, upper_case};
+use fapiao::domain::number::CheckCode;
+use fapiao::domain::rules::{Mode, Terms, accept};
+use fapiao::domain::taxpayer::TaxpayerId;
+use fapiao::domain::time::{Day, UnixMillis};
+use fapiao::engine::{Inclusion, SignedAnswer};
+
+use targets::bytes::face_of;
+use targets::sealed::{ANSWERED, COMMIT, DATA_KEY, NONCE, PASSPHRASE, SALT, log_keyring, log_keys};
+use targets::text::{ORIGIN, log_key};
+use targets::{Subject, TARGETS};
+
+#[path = "../fuzz/targets/mod.rs"]
+mod targets;
+
+const FILE_BYTES_MAX: u64 = 8 << 10;
+
+fn fuzz(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz").join(path)
+}
+
+/// A target, a file name, and what is in it.
+type Seed = (&'static str, String, Vec<u8>);
+
+#[test]
+fn the_seeds_are_fresh() {
+    for (target, name, bytes) in seeds() {
+        let path = fuzz("corpus").join(target).join(name);
+        if std::env::var_os("FAPIAO_BLESS").is_some() {
+            fs::create_dir_all(path.parent().expect("a folder")).expect("writable");
+            fs::write(&path, &bytes).expect("writable");
+        }
+        assert!(fs::read(&path).unwrap_or_default() == bytes, "{} is not what the code makes: FAPIAO_BLESS=1 rewrites it", path.display());
+    }
+}
+
+#[test]
+fn every_target_holds_over_its_corpus() {
+    for (name, target) in TARGETS {
+        let mut accepted = 0;
+        for file in fs::read_dir(fuzz("corpus").join(name)).expect("a corpus") {
+            let path = file.expect("a file").path();
+            let input = fs::read(&path).expect("readable");
+            assert!(input.len() as u64 <= FILE_BYTES_MAX, "{} is large", path.display());
+            accepted += usize::from(target(&input, Subject::Sound));
+            // The planted bug is for the fuzzer to find, not for the corpus to give away.
+            target(&input, Subject::Planted);
+        }
+        assert!(accepted > 0, "nothing in the corpus of {name} is accepted");
+    }
+}
+
+#[test]
+fn every_target_has_a_binary_and_nothing_else_has() {
+    let names = |folder: &str| -> BTreeSet<String> {
+        let files = fs::read_dir(fuzz(folder)).expect("a folder").map(|file| file.expect("a file").path());
+        files.map(|path| path.file_stem().expect("a name").to_string_lossy().into_owned()).collect()
+    };
+    let targets: BTreeSet<String> = TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(names("fuzz_targets"), targets);
+    assert_eq!(names("corpus"), targets);
+    let manifest = fs::read_to_string(fuzz("Cargo.toml")).expect("readable");
+    for name in &targets {
+        assert!(manifest.contains(&format!("path = \"fuzz_targets/{name}.rs\"")), "{name}");
+        let binary = fs::read_to_string(fuzz("fuzz_targets").join(name).with_extension("rs")).expect("readable");
+        assert!(binary.contains(&format!("run(\"{name}\", data)")), "{name}");
+    }
+}
+
+fn seeds() -> Vec<Seed> {
+    let mut seeds: Vec<Seed> = Vec::new();
+    let mut add = |target: &'static str, name: &str, bytes: Vec<u8>| seeds.push((target, name.to_owned(), bytes));
+    of_drafts(&mut add);
+    of_events(&mut add);
+    of_log(&mut add);
+    of_sealed(&mut add);
+    of_questions(&mut add);
+    of_numbers(&mut add);
+    seeds
+}
+
+fn of_drafts(add: &mut impl FnMut(&'static str, &str, Vec<u8>)) {
+    for name in
+        ["01-red-partial", "02-multi-fee", "03-imported", "03-trailer-levy", "04-exempt", "10-discount", "10-pinyin", "11-multi-line", "11-pinyin"]
+    {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/drafts").join(name).with_extension("json");
+        let json = fs::read(file).expect("a fixture");
+        let draft = parse_draft(&json).expect("JSON");
+        let today = Day::new(2021, 1, 1).expect("a day");
+        let terms = Terms { today, mode: Mode::Import, check_code: CheckCode::from_random([1, 2]), original_date: None };
+        let invoice = accept(&draft, &terms).expect("accepted").invoice;
+        let kind = Kind::ALL.into_iter().position(|kind| kind == invoice.kind()).expect("a kind");
+        let slot = IssuerSlot { key_id: KeyId([3; 8]), signature: [4; 64] };
+        let rest = canonical::encode_rest(&invoice, Some(&slot).filter(|_| invoice.red.is_some()));
+        add("draft", name, json);
+        add("face", name, canonical::encode_face(&invoice.face()));
+        add("rest", name, [&[u8::try_from(kind).expect("one of six")][..], &rest].concat());
+    }
+}
+
+fn of_events(add: &mut impl FnMut(&'static str, &str, Vec<u8>)) {
+    let id = face_of(Kind::Electronic).id;
+    let range = NumberRange::new(id.code, id.number, id.number).expect("one number");
+    let taxpayer = TaxpayerId::parse("91110108MA01GJK44X").expect("an id");
+    let key = log_key().public();
+    for data in [
+        EventData::Void { id, day: Day::new(2019, 11, 30).expect("a day") },
+        EventData::Status { id, mark: Mark::Lost },
+        EventData::Allot(Allotment { taxpayer, kind: Kind::Electronic, range }),
+        EventData::AllotmentStatus { range, mark: Mark::Stolen },
+        EventData::Key(KeyRecord::new(Role::Authority, key, UnixMillis(0), Some(UnixMillis(ANSWERED.2))).expect("a record")),
+    ] {
+        let choice = Event::ALL.into_iter().position(|event| event == data.event()).expect("an event");
+        add("event", data.event().name(), [&[u8::try_from(choice).expect("one of 13")][..], &data.encode()].concat());
+    }
+    for (event, ref_index) in [(Event::Issue, None), (Event::Void, Some(7)), (Event::Key, None), (Event::Freeze, Some(9))] {
+        add("leaf", event.name(), leaf(event, ref_index).encode().to_vec());
+    }
+}
+
+fn leaf(event: Event, ref_index: Option<u64>) -> Leaf {
+    let of_invoice = event.is_of_invoice();
+    Leaf {
+        event,
+        kind: of_invoice.then_some(Kind::Electronic),
+        imported: event == Event::Issue,
+        time_ms: ANSWERED.2,
+        ref_index,
+        id_tag: if of_invoice { [1; 32] } else { [0; 32] },
+        commit: [2; 32],
+        key_id: KeyId([3; 8]),
+    }
+}
+
+/// Answers, notes, proofs, and a kept answer with all of them.
+fn of_log(add: &mut impl FnMut(&'static str, &str, Vec<u8>)) {
+    let (size, index, time) = ANSWERED;
+    let origin = Origin::parse(ORIGIN).expect("an origin");
+    let bytes = leaf(Event::Issue, None).encode();
+    let others = [10, 11, 12, 14].map(|byte| leaf_hash(&[byte]));
+    let (left, right) = (node_hash(&others[0], &others[1]), node_hash(&others[2], &leaf_hash(&bytes)));
+    let root = node_hash(&node_hash(&left, &right), &others[3]);
+    let path = vec![others[2], left, others[3]];
+
+    let answer = Answer {
+        verdict: 1,
+        query_digest: [5; 32],
+        origin: origin.clone(),
+        size,
+        root,
+        time: UnixMillis(time),
+        count: 2,
+        first: Some(UnixMillis(time - 1)),
+        commit: Some([2; 32]),
+        remaining: Some((Fen(30_000), Fen(1_800))),
+    };
+    add("answer", "genuine", answer.encode());
+    add("answer", "not_found", Answer { verdict: 10, count: 1, first: None, commit: None, remaining: None, ..answer.clone() }.encode());
+
+    let checkpoint = Checkpoint { origin, size, root };
+    let mut cosigned = checkpoint.sign(&log_key());
+    add("note", "signed", cosigned.encode().into_bytes());
+    let witness = Note::sign(checkpoint.text(), "witness.example", &SigningKey::from_seed(&[8; 32])).encode();
+    cosigned.add_line(witness.lines().last().expect("a signature line")).expect("a second line");
+    add("note", "cosigned", cosigned.encode().into_bytes());
+    add("note", "other_text", Note::sign("not a checkpoint\n\n".into(), ORIGIN, &log_key()).encode().into_bytes());
+
+    let proven = LogProof { extra: Some(b"leaf".to_vec()), index, hashes: path.clone(), checkpoint: cosigned.encode() };
+    add("proof", "path", proven.encode().into_bytes());
+    add("proof", "alone", LogProof { extra: None, index: 0, hashes: vec![], checkpoint: "checkpoint\n".into() }.encode().into_bytes());
+
+    let keyring = log_keyring();
+    let signed = SignedAnswer {
+        signature: keyring.answering().key.sign(&answer.encode()),
+        key_id: keyring.answering().key_id,
+        bytes: answer.encode(),
+        checkpoint: Some(checkpoint.sign(&keyring.checkpoint().key).encode()),
+        inclusion: Some(Inclusion { index, leaf: bytes, path }),
+    };
+    add("answer_file", "genuine", proof::to_json(&signed, log_keys()).to_string().into_bytes());
+}
+
+fn of_sealed(add: &mut impl FnMut(&'static str, &str, Vec<u8>)) {
+    let keyring = log_keyring();
+    let file = keyfile::seal(&keyring, PASSPHRASE, &SALT, &NONCE, KdfCost { memory_kib: 8, passes: 1, lanes: 1 }).expect("sealed");
+    add("keyfile", "file", [&[0][..], &file].concat());
+    add("keyfile", "hostile", [&[0, 1][..], &[0xff; 12], &file[13..]].concat());
+    let keys = keyring.keys().iter().zip(1u8..).flat_map(|(key, secret)| {
+        let numbers = [key.role().algorithm() as u8, key.role() as u8];
+        [&numbers[..], &key.key_id().0, &[secret; 32]].concat()
+    });
+    add("keyfile", "keys", [1].into_iter().chain(keys).collect());
+
+    let (salt, rest) = ([6; 16], b"what an invoice says beyond its face");
+    add("body", "stored", [&[0][..], &body::seal(DATA_KEY, &NONCE, &COMMIT, &salt, rest).expect("sealed")].concat());
+    let plain = [&salt[..], rest].concat();
+    add("body", "frame", [&[1][..], &zstd::bulk::compress(&plain, 1).expect("compressed")].concat());
+    add("body", "repeating_frame", [&[1][..], &zstd::bulk::compress(&[7; 150], 1).expect("compressed")].concat());
+    add("body", "plain", [&[2][..], &plain].concat());
+}
+
+const CLASSIC: [(&str, &str); 5] = [
+    ("electronic", "01,10,033001600211,11255692,349997.85,20180227,62521957050111533932,7DF9,"),
+    ("special", "01,01,1200154130,03630024,94339.62,20160621,,9335,"),
+    ("swallowed", "01,01,1200154130,03630024,94339.62,20160621,9335"),
+    ("short_crc", "01,01,3100204130,06039254,5015.00,20210315,,D2,"),
+    ("no_crc", "01,04,4200161350,00015045,165106.00,20160501,48114255542168294433,"),
+];
+
+fn of_questions(add: &mut impl FnMut(&'static str, &str, Vec<u8>)) {
+    for (name, text) in CLASSIC {
+        add("qr_classic", name, text.into());
+        add("question", name, text.into());
+    }
+    let host = Host::parse("fp.example.cn:8443").expect("a host");
+    for (name, kind) in [("signed_electronic", Kind::Electronic), ("signed_special", Kind::Special)] {
+        let face = canonical::encode_face(&face_of(kind));
+        let text = qr::print_signed(&host, KeyId([3; 8]), &face, &hash::rest_digest(&SALT, b"rest"), &[4; 64]);
+        add("question", name, text.clone().into_bytes());
+        add("qr_signed", name, text.replacen("HTTPS", if kind == Kind::Special { "HTTP" } else { "HTTPS" }, 1).into_bytes());
+    }
+    add("question", "title_card", b"$01$ACME".to_vec());
+    add("question", "fully_digital", b"01,31,,24112000000012345678,100.00,20240105,,C1B2,".to_vec());
+    for (name, text) in [
+        ("by_check_code", "033001600211\n11255692\n2018-02-27\n\n533932"),
+        ("by_amount", "1200154130\n03630024\n20160621\n94339.62"),
+        ("by_all", " 011001900311\n21010038 \n20200407\n64.9\n01731 58164 94365 15692"),
+        ("fully_digital", "\n24112000000012345678\n20240105"),
+    ] {
+        add("typed", name, text.into());
+    }
+}
+
+fn of_numbers(add: &mut impl FnMut(&'static str, &str, Vec<u8>)) {
+    add("upper", "amount", [&[0][..], &(-12_345_678i64).to_be_bytes()].concat());
+    // 壹拾圆零伍分; （负数）贰佰万圆整
+    add("upper", "numerals", vec![1, 1, 10, 15, 0, 5, 18]);
+    add("upper", "negative_numerals", vec![1, 23, 21, 22, 24, 2, 11, 13, 15, 19]);
+    add("upper", "text", [&[2][..], upper_case(Fen(12_345_678)).as_bytes()].concat());
+    for (name, text) in [
+        ("amount", "-1234.50"),
+        ("decimal", "3.14159265"),
+        ("rate", "0.13"),
+        ("percent", "1.5%"),
+        ("day", "20200229"),
+        ("day_with_dashes", "2019-11-23"),
+        ("code_12", "011001500111"),
+        ("code_10", "1100153130"),
+        ("number", "00012345"),
+        ("check_code", "01731 58164 94365 15692"),
+        ("taxpayer", "91110108MA01GJK44X"),
+        ("vin", "LSVAA4187E2184847"),
+        ("key_id", "0123456789abcdef"),
+        ("origin", ORIGIN),
+    ] {
+        add("scalar", name, text.into());
+    }
+}

@@ -1,0 +1,298 @@
+//! The one scaffolding: a ledger in a directory of its own with a clock that the test sets, drafts, and questions about what was issued.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use fapiao::channel::json::parse_draft;
+use fapiao::channel::{qr, question, receipt};
+use fapiao::cli::sample;
+use fapiao::codec::canonical;
+use fapiao::crypto::keyfile::{self, KdfCost};
+use fapiao::crypto::keyring::Keyring;
+use fapiao::domain::allotment::{Allotment, NumberRange};
+use fapiao::domain::invoice::Face;
+use fapiao::domain::kind::{Factor, Kind};
+use fapiao::domain::money::{Fen, TaxRate};
+use fapiao::domain::number::{InvoiceCode, InvoiceId, InvoiceNumber};
+use fapiao::domain::taxpayer::TaxpayerId;
+use fapiao::domain::time::{Day, UnixMillis};
+use fapiao::engine::{Config, Engine, EngineError, Logged, Submitted, keyring_path};
+use fapiao::ledger::{Observer, Refusal, Sealed, StoreSizes};
+use fapiao::verify::query::{Question, Typed};
+use fapiao::verify::verdict::Verdict;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use zeroize::Zeroizing;
+
+pub(crate) const PASSPHRASE: &str = "correct horse battery staple";
+
+/// A place for one ledger: `ledger` and `ledger.lock` in a directory that goes away with this value.
+pub(crate) struct Site {
+    root: TempDir,
+    clock: Arc<AtomicU64>,
+    /// How old a new invoice's date may be.
+    pub(crate) days_back: u32,
+    /// Told of commits.
+    pub(crate) observer: Option<Observer>,
+}
+
+impl Site {
+    /// An empty place; it is noon of [`today`].
+    pub(crate) fn new() -> Site {
+        let noon = today().start().0 + 12 * 3_600_000;
+        let root = tempfile::tempdir().expect("a directory");
+        Site { root, clock: Arc::new(AtomicU64::new(noon)), days_back: 31, observer: None }
+    }
+
+    pub(crate) fn directory(&self) -> PathBuf {
+        self.root.path().join("ledger")
+    }
+
+    pub(crate) fn lock_path(&self) -> PathBuf {
+        self.root.path().join("ledger.lock")
+    }
+
+    pub(crate) fn now(&self) -> UnixMillis {
+        UnixMillis(self.clock.load(Ordering::SeqCst))
+    }
+
+    pub(crate) fn set_now(&self, now: UnixMillis) {
+        self.clock.store(now.0, Ordering::SeqCst);
+    }
+
+    pub(crate) fn config(&self) -> Config {
+        let clock = Arc::clone(&self.clock);
+        Config {
+            directory: self.directory(),
+            passphrase: Some(Zeroizing::new(PASSPHRASE.to_owned())),
+            host: "fapiao.example".to_owned(),
+            sizes: StoreSizes { block_cache: 8 << 20, wal: 64 << 20 },
+            kdf: KdfCost::TRIVIAL,
+            days_back: self.days_back,
+            observer: self.observer.clone(),
+            clock: Arc::new(move || UnixMillis(clock.load(Ordering::SeqCst))),
+        }
+    }
+
+    pub(crate) fn create(&self) -> Engine {
+        Engine::create(self.config()).expect("a new ledger")
+    }
+
+    pub(crate) fn open(&self) -> Result<Engine, EngineError> {
+        Engine::open(self.config())
+    }
+
+    /// Opens without the secret keys.
+    pub(crate) fn open_locked(&self) -> Result<Engine, EngineError> {
+        Engine::open(Config { passphrase: None, ..self.config() })
+    }
+
+    /// The secret keys of the ledger that was created here.
+    pub(crate) fn keyring(&self) -> Keyring {
+        keyfile::open(&fs::read(keyring_path(&self.directory())).expect("a key file"), PASSPHRASE).expect("the passphrase")
+    }
+}
+
+/// The day on which most tests happen.
+pub(crate) fn today() -> Day {
+    day("2019-11-11")
+}
+
+pub(crate) fn day(text: &str) -> Day {
+    Day::parse(text).expect("a day")
+}
+
+pub(crate) fn seller() -> TaxpayerId {
+    TaxpayerId::parse("91310115P12455XH31").expect("a tax id")
+}
+
+pub(crate) fn other_seller() -> TaxpayerId {
+    TaxpayerId::parse("91330204MA2ADG7N7X").expect("a tax id")
+}
+
+/// A code of this type.
+pub(crate) fn code(kind: Kind) -> InvoiceCode {
+    let code = match kind {
+        Kind::Special => "1100193130",
+        Kind::Freight => "4400151720",
+        Kind::MotorVehicle => "142001923001",
+        Kind::Ordinary => "032001900104",
+        Kind::Electronic => "033001900111",
+        Kind::Roll => "051001900107",
+    };
+    InvoiceCode::parse(code).expect("a code")
+}
+
+pub(crate) fn id(kind: Kind, number: u32) -> InvoiceId {
+    InvoiceId { code: code(kind), number: InvoiceNumber::from_ordinal(number).expect("a number") }
+}
+
+pub(crate) fn range(kind: Kind, first: u32, last: u32) -> NumberRange {
+    NumberRange::new(code(kind), id(kind, first).number, id(kind, last).number).expect("ordered")
+}
+
+pub(crate) fn allotment(kind: Kind, taxpayer: TaxpayerId, first: u32, last: u32) -> Allotment {
+    Allotment { taxpayer, kind, range: range(kind, first, last) }
+}
+
+/// Gives [`seller`] the numbers 1 to 99,999 of every type.
+pub(crate) fn allot_all(engine: &Engine) {
+    for kind in Kind::ALL {
+        logged(engine.allot(allotment(kind, seller(), 1, 99_999)));
+    }
+}
+
+/// A generated draft of [`seller`], dated [`today`].
+pub(crate) fn generated(kind: Kind, seed: u64, number: u32) -> Value {
+    serde_json::from_str(&sample::draft(kind, seed, id(kind, number), today(), &seller())).expect("JSON")
+}
+
+/// A draft over `amount` at one rate: what [`red`] can take back in parts.
+pub(crate) fn plain(kind: Kind, number: u32, amount: Fen) -> Value {
+    let tax = amount.tax_at(TaxRate::parse(rate(kind)).expect("a rate"));
+    with_sums(generated(kind, u64::from(number), number), kind, amount, tax)
+}
+
+/// A red-letter draft that takes this much of a [`plain`] draft back; both are given as positive amounts.
+pub(crate) fn red(original: &Value, number: u32, amount: Fen, tax: Fen) -> Value {
+    let kind = Kind::from_code(original["kind"].as_str().expect("a kind")).expect("a kind");
+    let mut draft = with_sums(original.clone(), kind, -amount, -tax);
+    let (original_code, original_number) = (text(original, "code"), text(original, "number"));
+    let of = format!("对应正数发票代码:{original_code}号码:{original_number}");
+    let (notice, remark) = match kind {
+        Kind::Special => (Some("1101081909031234"), "开具红字增值税专用发票信息表编号1101081909031234"),
+        Kind::Freight => (Some("1101081909031234"), "开具红字货物运输业增值税专用发票信息表编号1101081909031234"),
+        Kind::MotorVehicle | Kind::Ordinary | Kind::Electronic | Kind::Roll => (None, of.as_str()),
+    };
+    draft["number"] = json!(id(kind, number).number.to_string());
+    draft["remark"] = json!(remark);
+    draft["red"] = json!({ "original_code": original_code, "original_number": original_number, "reason": "1" });
+    if let Some(notice) = notice {
+        draft["red"]["notice_number"] = json!(notice);
+    }
+    if kind == Kind::MotorVehicle {
+        draft["printed_number"] = draft["number"].clone();
+    }
+    draft.as_object_mut().expect("an object").remove("check_code");
+    draft
+}
+
+fn rate(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Freight => "0.09",
+        Kind::Special | Kind::MotorVehicle | Kind::Ordinary | Kind::Electronic | Kind::Roll => "0.13",
+    }
+}
+
+fn with_sums(mut draft: Value, kind: Kind, amount: Fen, tax: Fen) -> Value {
+    let [amount, tax, total] = [amount, tax, amount + tax].map(|sum| sum.to_string());
+    match kind {
+        Kind::Special | Kind::Ordinary | Kind::Electronic => {
+            draft["lines"] = json!([{ "name": "*纸制品*A4 复印纸", "amount": amount, "rate": rate(kind), "tax": tax }]);
+        }
+        Kind::Roll => draft["lines"] = json!([{ "name": "复印纸", "gross": total, "amount": amount, "rate": rate(kind), "tax": tax }]),
+        Kind::Freight => draft["fees"] = json!([{ "item": "运费", "amount": amount }]),
+        Kind::MotorVehicle => {}
+    }
+    for (name, sum) in [("amount", amount), ("tax", tax), ("total", total)] {
+        draft[name] = json!(sum);
+    }
+    draft.as_object_mut().expect("an object").remove("total_upper");
+    draft
+}
+
+/// A member of a draft.
+pub(crate) fn text<'a>(draft: &'a Value, member: &str) -> &'a str {
+    draft[member].as_str().expect("a text")
+}
+
+/// A draft of `fixtures/drafts`, by its file's name without `.json`.
+pub(crate) fn fixture(name: &str) -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/drafts").join(name).with_extension("json");
+    serde_json::from_slice(&fs::read(path).expect("a fixture")).expect("JSON")
+}
+
+/// Issues a draft.
+pub(crate) fn submit(engine: &Engine, draft: &Value) -> Result<Submitted, EngineError> {
+    engine.submit(&parse_draft(draft.to_string().as_bytes()).expect("JSON"), false)
+}
+
+/// Imports a draft.
+pub(crate) fn import(engine: &Engine, draft: &Value) -> Result<Submitted, EngineError> {
+    engine.submit(&parse_draft(draft.to_string().as_bytes()).expect("JSON"), true)
+}
+
+/// What is in the log now.
+#[track_caller]
+pub(crate) fn logged(outcome: Result<Submitted, EngineError>) -> Logged {
+    match outcome {
+        Ok(Submitted::Logged(logged)) => logged,
+        other => panic!("not logged: {other:?}"),
+    }
+}
+
+/// Why it is not in the log.
+#[track_caller]
+pub(crate) fn refused(outcome: Result<Submitted, EngineError>) -> Refusal {
+    match outcome {
+        Ok(Submitted::Refused(refusal)) => refusal,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+/// The receipt as it is handed out.
+pub(crate) fn receipt(engine: &Engine, index: u64) -> String {
+    receipt::to_json(&engine.receipt(index).expect("readable").expect("published")).to_string()
+}
+
+/// The registered face.
+pub(crate) fn face(engine: &Engine, id: InvoiceId) -> Face {
+    canonical::decode_face(&engine.ledger().look_up(id).expect("readable").1.expect("issued").face).expect("a face")
+}
+
+/// What a person types who holds the paper: code, number, date and the factor of its type.
+pub(crate) fn typed(face: &Face) -> Typed {
+    let (amount, check) = match face.kind.profile().factor {
+        Factor::Amount => (Some(face.totals.amount.to_string()), None),
+        Factor::CheckCode => (None, face.check_code.map(|check| check.last_six())),
+    };
+    Typed { code: face.id.code.to_string(), number: face.id.number.to_string(), date: Some(face.date.to_string()), amount, check }
+}
+
+/// The text of the signed QR code of a registered invoice.
+pub(crate) fn signed_qr(engine: &Engine, id: InvoiceId) -> String {
+    let index = engine.ledger().look_up(id).expect("readable").1.expect("issued").index;
+    let receipt = engine.ledger().receipt(index).expect("readable").expect("published");
+    match receipt.sealed {
+        Sealed::Invoice { face, rest_digest, signature } => qr::print_signed(engine.host(), receipt.leaf.key_id, &face, &rest_digest, &signature),
+        Sealed::Event { .. } => panic!("{id} is an event"),
+    }
+}
+
+/// The text of the classic QR code of a registered invoice, if its type prints one.
+pub(crate) fn classic_qr(engine: &Engine, id: InvoiceId) -> Option<String> {
+    qr::print_classic(&face(engine, id))
+}
+
+/// What the ledger says to a question.
+pub(crate) fn verdict(engine: &Engine, question: &Question) -> Verdict {
+    engine.verify(question).expect("an answer").verdict
+}
+
+/// What the ledger says to the text of a QR code.
+pub(crate) fn scan(engine: &Engine, text: &str) -> Verdict {
+    verdict(engine, &question::of_qr(text))
+}
+
+/// What the ledger says to whoever holds the paper: typed, by the signed and by the classic QR code, all of which must agree.
+#[track_caller]
+pub(crate) fn holder_is_told(engine: &Engine, id: InvoiceId) -> Verdict {
+    let by_fields = verdict(engine, &typed(&face(engine, id)).question());
+    assert_eq!(scan(engine, &signed_qr(engine, id)), by_fields, "signed QR of {id}");
+    if let Some(classic) = classic_qr(engine, id) {
+        assert_eq!(scan(engine, &classic), by_fields, "classic QR of {id}");
+    }
+    by_fields
+}
