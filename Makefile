@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test bench lint doc tools-build tools-test fmt clippy one-rocksdb deny doctest smoke tests
+.PHONY: help demo test bench fuzz fuzz-planted lint doc tools-build tools-test fmt clippy one-rocksdb deny doctest smoke tests
 
 # Where rustup puts cargo: a shell that was open before it ran does not know yet.
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
@@ -36,6 +36,14 @@ doc: tools-build ## the manual and the API, with every link checked
 bench: tools-build ## measure; ARGS="append" picks benchmarks by name
 	$(step) "benchmarks"
 	@cargo bench --locked --bench '*' -- $(ARGS)
+
+fuzz: tools-build ## fuzz every decoder; SECONDS=600 each, TARGET="face rest" picks some
+	$(step) "fuzzing"
+	@tests/fuzz/run.sh sound $(or $(SECONDS),60) $(TARGET)
+
+fuzz-planted: tools-build ## each fuzz target must find the bug planted in it
+	$(step) "fuzzing for planted bugs"
+	@tests/fuzz/run.sh planted $(or $(SECONDS),300) $(TARGET)
 
 tools-build:
 	@.ci/tools build

@@ -67,6 +67,9 @@ pub enum EngineError {
     /// Something needs keys and the engine was opened without.
     #[error("this needs the secret keys; give the passphrase (--passphrase-file FILE)")]
     Locked,
+    /// An accepted draft could not be sealed.
+    #[error(transparent)]
+    Seal(#[from] issue::SealError),
     /// A stored body does not open.
     #[error("stored body: {0}")]
     Body(#[from] body::BodyError),
@@ -240,6 +243,7 @@ impl Engine {
     pub fn create(config: Config) -> Result<Engine, EngineError> {
         let passphrase = config.passphrase.as_ref().ok_or(EngineError::Locked)?;
         let path = keyring_path(&config.directory);
+        Ledger::may_create(&config.directory)?;
         if path.exists() {
             return Err(StoreError::Exists(config.directory.clone()).into());
         }

@@ -2,6 +2,7 @@
 
 use crate::codec::canonical;
 use crate::codec::event::{Event, EventData};
+use crate::codec::reader::DecodeError;
 use crate::crypto::keyring::Keyring;
 use crate::crypto::{body, hash};
 use crate::domain::allotment::{Allotment, Mark, NumberRange};
@@ -22,8 +23,16 @@ pub struct Randomness {
     pub event_salt: [u8; 16],
 }
 
-/// Why an accepted invoice could not be sealed: only a failure of the compressor or cipher, never the content.
-pub type SealError = body::BodyError;
+/// Why an accepted invoice could not be sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SealError {
+    /// An imported invoice that passed with warnings is more than the signed bytes can hold; nothing was signed.
+    #[error("more than the signed bytes can hold: {0}")]
+    Unencodable(DecodeError),
+    /// The compressor or the cipher, or a rest beyond its limit.
+    #[error(transparent)]
+    Body(#[from] body::BodyError),
+}
 
 /// Encodes, hashes, signs and encrypts an accepted invoice.
 pub fn invoice(accepted: &Accepted, imported: bool, keys: &Keyring, random: &Randomness) -> Result<Submission, SealError> {
@@ -34,6 +43,10 @@ pub fn invoice(accepted: &Accepted, imported: bool, keys: &Keyring, random: &Ran
     let mut rest = canonical::encode_rest_without_slot(&accepted.invoice);
     let content_digest = canonical::content_digest(event, &face, &rest);
     canonical::append_slot(&mut rest, None);
+    if imported {
+        // Historic invoices keep texts of any length with a warning: what is signed must be readable ever after.
+        canonical::decode_rest(&face, &rest).map_err(SealError::Unencodable)?;
+    }
     let rest_digest = hash::rest_digest(&random.salt, &rest);
     let commit = hash::commit(&face_bytes, &rest_digest);
     let signature = keys.authority().key.sign(&hash::invoice_message(&face_bytes, &rest_digest));

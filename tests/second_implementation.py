@@ -441,7 +441,7 @@ class Reader:
 
     def text(self, may_be_empty: bool = False) -> str:
         size = self.uint(2)
-        need(size <= 1024, "text too long")
+        need(size <= 4096, "text too long")
         data = self.take(size)
         need(data or may_be_empty, "empty text")
         try:

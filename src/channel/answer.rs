@@ -45,7 +45,7 @@ pub fn to_json(answer: &Answer) -> Value {
     if answer.verdict.matched() {
         object.insert("count".into(), answer.count.into());
         object.insert("first_verified".into(), answer.first_verified.map(|time| time.to_string()).into());
-        object.insert("compare_with_paper".into(), true.into());
+        object.insert("compare_with_paper".into(), answer.compare_with_paper().into());
     }
     if let Some(crc_ok) = answer.crc_ok {
         object.insert("crc_ok".into(), crc_ok.into());

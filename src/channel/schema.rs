@@ -8,6 +8,7 @@ use crate::domain::draft::fields::{self, Field, Form, Group, Scope, Spec, When};
 use crate::domain::fault::Severity;
 use crate::domain::kind::Kind;
 use crate::domain::rules::{OnImport, RULES, Rule};
+use crate::ledger::Refusal;
 
 /// `schemas/draft.json`: JSON Schema, draft 2020-12. Every draft that is accepted is valid; not every valid one is accepted, for sums,
 /// check digits and neighbours are beyond a schema.
@@ -195,17 +196,18 @@ fn pattern(form: Form) -> Option<&'static str> {
     }
 }
 
-/// `schemas/faults.json`: every rule.
+/// `schemas/faults.json`: every rule, and every refusal of the ledger.
 pub fn fault_catalogue() -> Value {
-    RULES
-        .iter()
-        .map(|rule| {
-            json!({
-                "code": rule.code, "severity": rule.severity.name(), "on_import": on_import(rule),
-                "from": day(rule.from), "until": day(rule.until), "source": rule.source, "zh": rule.zh, "en": rule.en,
-            })
+    let rules = RULES.iter().map(|rule| {
+        json!({
+            "code": rule.code, "severity": rule.severity.name(), "on_import": on_import(rule),
+            "from": day(rule.from), "until": day(rule.until), "source": rule.source, "zh": rule.zh, "en": rule.en,
         })
-        .collect()
+    });
+    let refusals = Refusal::examples().into_iter().map(|refusal| {
+        json!({ "code": refusal.code(), "severity": "refusal", "zh": refusal.chinese(), "en": refusal.english() })
+    });
+    rules.chain(refusals).collect()
 }
 
 fn on_import(rule: &Rule) -> &'static str {
@@ -244,6 +246,11 @@ pub fn fault_page() -> String {
         };
         let (code, severity, import) = (rule.code, rule.severity.name(), on_import(rule));
         page += &format!("| `{code}` | {severity} | {import} | {dates} | {} | {} | {} |\n", rule.source, rule.zh, rule.en);
+    }
+    page += "\n## 20 decided on the ledger\n\nWell-formed, and not possible on the state it would change. Texts with the particulars of an example.\n\n\
+             | code | 中文 | English |\n|---|---|---|\n";
+    for refusal in Refusal::examples() {
+        page += &format!("| `{}` | {} | {} |\n", refusal.code(), refusal.chinese(), refusal.english());
     }
     page
 }

@@ -133,10 +133,14 @@ fn begin(engine: &Engine, bytes: &[u8], import: bool, dry_run: bool) -> Result<B
     if dry_run {
         return engine.check_draft(&draft, import).map(faulty);
     }
-    Ok(match engine.begin(&draft, import)? {
-        Ok(pending) => Begun::Pending(pending),
-        Err(faults) => faulty(faults),
-    })
+    match engine.begin(&draft, import) {
+        Ok(Ok(pending)) => Ok(Begun::Pending(pending)),
+        Ok(Err(faults)) => Ok(faulty(faults)),
+        Err(EngineError::Seal(error)) => {
+            Ok(Begun::Done(json!({ "status": "malformed", "en": error.to_string(), "zh": "内容超出可签名的范围" }), Exit::Usage))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Reads JSON objects that follow each other: one a line, or spread over lines. An object begins at the start of a line, so that one that is not

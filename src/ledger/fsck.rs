@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 
-use super::tables::{Allotments, Bodies, ByTaxpayer, Heads, Invoices, Leaves, Seals, Tiles};
+use super::tables::{Allotments, Bodies, ByTaxpayer, Heads, Invoices, Keys, Leaves, Seals, Tiles};
 use super::value::{EventSeal, InvRecord, InvoiceSeal, Seal};
 use super::{Ledger, LedgerError};
 use crate::codec::event::Role;
@@ -85,6 +85,7 @@ struct Model {
     later: BTreeMap<[u8; 10], Vec<Later>>,
     invoices: u64,
     allotment_rows: u64,
+    keys: u64,
     /// Of each red: original and what it takes back.
     reds: BTreeMap<[u8; 10], ([u8; 10], i64, i64)>,
     time_ms: u64,
@@ -221,7 +222,7 @@ impl Fsck<'_> {
                 if sha256(&[&message]) != *commit {
                     report.find("seal", index, "the commit in the leaf is not that of the event");
                 }
-                let tagged = self.event(index, event, time_ms, sealed, model, report);
+                let tagged = self.event(index, event, time_ms, sealed, model, report)?;
                 (message, sealed.signature, tagged)
             }
         };
@@ -238,15 +239,27 @@ impl Fsck<'_> {
     }
 
     /// Enters an event on an invoice into the model; gives the id that its tag stands for.
-    fn event(&self, index: u64, event: u8, time_ms: u64, sealed: &EventSeal, model: &mut Model, report: &mut FsckReport) -> Option<[u8; 10]> {
+    fn event(
+        &self,
+        index: u64,
+        event: u8,
+        time_ms: u64,
+        sealed: &EventSeal,
+        model: &mut Model,
+        report: &mut FsckReport,
+    ) -> Result<Option<[u8; 10]>, LedgerError> {
         let data = &sealed.data;
         model.allotment_rows += u64::from(event == 5 || event == 6);
+        model.keys += u64::from(event == 7);
+        if event == 7 && self.ledger.store.get::<Keys>(&index)?.as_ref() != Some(data) {
+            report.find("key", index, "the row is not what its event says");
+        }
         if !matches!(event, 3 | 4) {
-            return None;
+            return Ok(None);
         }
         let Some(id) = data.get(1..11).and_then(|id| <[u8; 10]>::try_from(id).ok()).filter(|_| data.len() >= 12) else {
             report.find("seal", index, "the event's data is too short");
-            return None;
+            return Ok(None);
         };
         let what = if event == 3 { What::Voided } else { What::Status(data[11]) };
         model.later.entry(id).or_default().push(Later { index, time_ms, what });
@@ -254,7 +267,7 @@ impl Fsck<'_> {
         if let (3, Some((original, amount, tax))) = (event, original) {
             model.later.entry(original).or_default().push(Later { index, time_ms, what: What::RedVoided(amount, tax) });
         }
-        Some(original.map_or(id, |(original, ..)| original))
+        Ok(Some(original.map_or(id, |(original, ..)| original)))
     }
 
     fn body(&self, index: u64, commit: &[u8], invoice: &InvoiceSeal, report: &mut FsckReport) -> Result<(), LedgerError> {
@@ -373,7 +386,7 @@ impl Fsck<'_> {
         Ok(Some(row))
     }
 
-    /// Allotments and the index by seller have a row for each event that makes one.
+    /// Allotments, keys and the index by seller have the row that each event makes, and no other.
     fn derived(&self, report: &mut FsckReport, model: &Model) -> Result<(), LedgerError> {
         let store = &self.ledger.store;
         let mut allotment_rows = 0;
@@ -381,15 +394,16 @@ impl Fsck<'_> {
             let (key, record) = row?;
             allotment_rows += 1;
             let sound = match store.get::<Seals>(&record.index)? {
-                // The data ends in code, first, last and, for a mark, the mark; the key holds code and last.
+                // An allotment: version, length u16, taxpayer, kind, range. A mark: version, range, mark. A range: code, first, last.
                 Some(Seal::Event(event)) => {
-                    let mark = usize::from(record.mark != 0);
-                    let end = event.data.len().saturating_sub(mark);
-                    end >= 14
-                        && (mark == 0 || event.data.last() == Some(&record.mark))
-                        && key.get(1..7) == event.data.get(end - 14..end - 8)
-                        && event.data.get(end - 8..end - 4) == Some(record.first.as_slice())
-                        && key.get(7..11) == event.data.get(end - 4..end)
+                    let taxpayer = record.taxpayer.as_bytes();
+                    let range = [key.get(1..7).unwrap_or_default(), &record.first, key.get(7..11).unwrap_or_default()].concat();
+                    let data = match record.mark {
+                        0 => [&[1, 0, u8::try_from(taxpayer.len()).unwrap_or(u8::MAX)], taxpayer, &[record.kind], &range].concat(),
+                        mark => [&[1][..], &range, &[mark]].concat(),
+                    };
+                    let place = [&[u8::from(record.mark != 0)][..], &range[..6], &range[10..], &record.index.to_be_bytes()].concat();
+                    event.data == data && *key == *place
                 }
                 Some(Seal::Invoice(_)) | None => false,
             };
@@ -400,7 +414,29 @@ impl Fsck<'_> {
         if allotment_rows != model.allotment_rows {
             report.find("allot", allotment_rows, "there are not as many rows as events");
         }
-        let by_taxpayer = store.scan_all::<ByTaxpayer>().try_fold(0u64, |count, row| row.map(|_| count + 1))?;
+        let keys = store.scan_all::<Keys>().try_fold(0u64, |count, row| row.map(|_| count + 1))?;
+        if keys != model.keys {
+            report.find("key", keys, "there are not as many rows as key events");
+        }
+        let mut by_taxpayer = 0;
+        for row in store.scan_all::<ByTaxpayer>() {
+            let (key, _) = row?;
+            by_taxpayer += 1;
+            let index = u64_at(&key, 24);
+            // A face ends in length u8 and seller; a key is the seller in 20 bytes, the date and the index.
+            let expected = store.get::<Seals>(&index)?.and_then(|seal| match seal {
+                Seal::Invoice(invoice) => {
+                    let check_digits = usize::from(*invoice.face.get(32)?);
+                    let mut expected = invoice.face.get(34 + check_digits..)?.to_vec();
+                    expected.resize(20, 0);
+                    Some([&expected, invoice.face.get(12..16)?, &index.to_be_bytes()].concat())
+                }
+                Seal::Event(_) => None,
+            });
+            if expected.as_deref() != Some(&*key) {
+                report.find("tax", index, "the row is not of the invoice's seller and date");
+            }
+        }
         if by_taxpayer != model.invoices {
             report.find("tax", by_taxpayer, "there are not as many rows as invoices");
         }

@@ -40,8 +40,12 @@ impl Overlay {
     /// The row as a ledger of `size` leaves has it.
     pub fn at(&self, id: InvoiceId, size: u64) -> Seen {
         let Some(slot) = self.slots.get(&id) else { return Seen::Elsewhere };
-        let version = slot.versions.iter().rev().find(|(_, row)| row.last_event < size);
-        Seen::Here(version.map(|(_, row)| Arc::clone(row)).or_else(|| slot.published.clone()))
+        let version = slot.versions.iter().rev().map(|(_, row)| row).find(|row| row.last_event < size);
+        match version.or(slot.published.as_ref()) {
+            // Published since the reader took its size: the database has this row too, and shows the reader that a newer size is out.
+            Some(row) if row.last_event >= size => Seen::Elsewhere,
+            row => Seen::Here(row.cloned()),
+        }
     }
 
     /// Enters what frame `frame` makes of the row. `published` is asked for the row in the database if nothing newer is known.

@@ -3,7 +3,7 @@
 //! The right edge of the tree is rebuilt by both paths and compared with the newest signed checkpoint; then the lock record decides whether this
 //! copy may sign. A copy that may not sign still answers.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, RwLock};
 
 use super::book::Book;
@@ -59,13 +59,23 @@ pub struct Opening {
 }
 
 impl Ledger {
+    /// Whether a ledger may be made in this directory: neither one nor a lock record is there.
+    pub fn may_create(directory: &Path) -> Result<(), LedgerError> {
+        if Store::exists(directory) {
+            return Err(StoreError::Exists(directory.into()).into());
+        }
+        let lock = LockFile::beside(directory);
+        match lock.read()? {
+            Some(_) => Err(StoreError::LockExists(lock.path().into()).into()),
+            None => Ok(()),
+        }
+    }
+
     /// Makes an empty ledger: origin, the signed checkpoint of size 0, the lock record; then logs the public keys.
     pub fn create(creation: Creation) -> Result<Ledger, LedgerError> {
         let Creation { directory, sizes, origin, keyring, keys, clock, observer } = creation;
+        Ledger::may_create(&directory)?;
         let lock = LockFile::beside(&directory);
-        if lock.read()?.is_some() {
-            return Err(StoreError::Exists(lock.path().into()).into());
-        }
         let store = Store::open(&directory, sizes, true)?;
         let now = clock();
         let checkpoint = Checkpoint { origin: origin.clone(), size: 0, root: merkle::EMPTY_ROOT };

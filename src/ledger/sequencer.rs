@@ -205,16 +205,20 @@ impl Decider {
         let size = self.pending.first_index + self.pending.entries.len() as u64;
         let next = Pending::new(self.pending.number + 1, size);
         let pending = std::mem::replace(&mut self.pending, next);
-        if pending.entries.is_empty() {
-            for (reply, outcome) in pending.waiters {
-                answer(reply, Ok(outcome));
+        let root = match self.shared.may_write() {
+            Ok(()) if pending.entries.is_empty() => {
+                for (reply, outcome) in pending.waiters {
+                    answer(reply, Ok(outcome));
+                }
+                return;
             }
-            return;
-        }
-        let root = match agreed_root(&self.tree, &self.crossfoot) {
+            Ok(()) => agreed_root(&self.tree, &self.crossfoot).map_err(|error| self.shared.poison(&error)),
+            // The commit before this frame failed, and with it the state that all of this was decided on.
+            Err(error) => Err(error),
+        };
+        let root = match root {
             Ok(root) => root,
             Err(error) => {
-                let error = self.shared.poison(&error);
                 for (reply, _) in pending.waiters {
                     answer(reply, Err(error.clone()));
                 }

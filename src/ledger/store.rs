@@ -22,6 +22,9 @@ pub enum StoreError {
     /// The directory already holds a ledger.
     #[error("{0} already holds a ledger")]
     Exists(PathBuf),
+    /// A lock record lies where a new ledger's would.
+    #[error("{0} exists: it is the lock record of a ledger that was here; if that ledger is gone for good, remove it by hand")]
+    LockExists(PathBuf),
     /// RocksDB refuses, for instance because a checksum is wrong or the disk is full.
     #[error("RocksDB: {0}")]
     Rocks(#[from] rocksdb::Error),
@@ -71,7 +74,7 @@ impl Store {
     /// Opens the database in `directory/db`; `create` makes a new one and refuses an existing one, and the other way round.
     pub fn open(directory: &Path, sizes: StoreSizes, create: bool) -> Result<Store, StoreError> {
         let path = directory.join("db");
-        match (path.join("CURRENT").exists(), create) {
+        match (Store::exists(directory), create) {
             (true, true) => return Err(StoreError::Exists(directory.into())),
             (false, false) => return Err(StoreError::Absent(directory.into())),
             _ => {}
@@ -95,6 +98,11 @@ impl Store {
             }
         })?;
         Ok(Store { db, directory: directory.into() })
+    }
+
+    /// Whether a database was made in `directory`.
+    pub fn exists(directory: &Path) -> bool {
+        directory.join("db").join("CURRENT").exists()
     }
 
     /// The data directory.
@@ -201,11 +209,6 @@ impl Batch<'_> {
     /// Adds or replaces a row whose value has a layout of its own, without copying it first.
     pub fn put_raw<T: Table<Value = Vec<u8>>>(&mut self, key: &T::Key, value: &[u8]) {
         self.writes.put_cf(self.store.family::<T>(), T::key(key), value);
-    }
-
-    /// Removes a row.
-    pub fn delete<T: Table>(&mut self, key: &T::Key) {
-        self.writes.delete_cf(self.store.family::<T>(), T::key(key));
     }
 
     /// Writes all rows; with `durable`, returns only after the WAL is on disk.

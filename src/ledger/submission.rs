@@ -4,7 +4,7 @@ use crate::codec::leaf::KeyId;
 use crate::domain::allotment::{Allotment, Mark, NumberRange};
 use crate::domain::invoice::Face;
 use crate::domain::money::Fen;
-use crate::domain::number::InvoiceId;
+use crate::domain::number::{InvoiceCode, InvoiceId, InvoiceNumber};
 use crate::domain::taxpayer::TaxpayerId;
 use crate::domain::time::Day;
 
@@ -183,6 +183,34 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// One of each, for the catalogue: codes and texts, not particulars.
+    pub fn examples() -> Vec<Refusal> {
+        let number = |ordinal| InvoiceNumber::from_ordinal(ordinal);
+        let code = InvoiceCode::parse("033002600104");
+        let range = code.zip(number(1).zip(number(100))).and_then(|(code, (first, last))| NumberRange::new(code, first, last));
+        let id = code.zip(number(1)).map(|(code, number)| InvoiceId { code, number });
+        let plain = [
+            Refusal::NotAllotted,
+            Refusal::RangeMarked(Mark::Stolen),
+            Refusal::Conflict(0),
+            Refusal::OriginalNotFound,
+            Refusal::OriginalKindDiffers,
+            Refusal::OriginalSellerDiffers,
+            Refusal::OriginalIsRed,
+            Refusal::OriginalVoided,
+            Refusal::ExceedsRemaining { amount: Fen::ZERO, tax: Fen::ZERO },
+            Refusal::NotFound,
+            Refusal::NotSeller,
+            Refusal::ElectronicNeverVoided,
+            Refusal::OtherMonth,
+            Refusal::HasLiveReds,
+            Refusal::NothingToLift,
+            Refusal::MarkNotApplicable(Mark::Abnormal),
+        ];
+        let ranged = [range.map(Refusal::AllotmentOverlaps), Some(Refusal::RangeNotAllotted), Some(Refusal::RangeBlankVoid), id.map(Refusal::RangeHasUsedNumber)];
+        plain.into_iter().chain(ranged.into_iter().flatten()).collect()
+    }
+
     /// Stable code, in the catalogue next to the rules: chapter 20, decided on the ledger's state.
     pub fn code(&self) -> &'static str {
         match self {

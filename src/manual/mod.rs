@@ -1,1 +1,10 @@
-//! The manual.
+//! The manual, in the order in which it is read.
+
+#[doc = include_str!("architecture.md")]
+pub mod _01_architecture {}
+#[doc = include_str!("formats.md")]
+pub mod _02_formats {}
+#[doc = include_str!("decisions.md")]
+pub mod _03_decisions {}
+#[doc = include_str!("faults.md")]
+pub mod _04_faults {}

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::check::{Checked, Verified, remaining};
-use super::query::{Query, Unanswerable};
+use super::query::{Query, Unanswerable, unsupported_by_code};
 use super::verdict::Verdict;
 use crate::domain::allotment::Mark;
 use crate::domain::invoice::Invoice;
+use crate::domain::kind::Derived;
 use crate::domain::money::Fen;
 use crate::domain::number::InvoiceId;
 use crate::domain::time::UnixMillis;
@@ -99,13 +100,17 @@ impl Answer {
             imported: row.imported,
             invoice: None,
         });
+        let unanswerable = match checked.verdict {
+            Verdict::Unsupported => unsupported_by_code(Derived::of(&query.id().code)),
+            _ => None,
+        };
         Answer {
             verdict: checked.verdict,
             id: Some(query.id()),
             as_of,
             count: 0,
             first_verified: None,
-            unanswerable: None,
+            unanswerable,
             type_conflict: query.type_conflict(),
             crc_ok: None,
             mark: mark.filter(|_| checked.verdict == Verdict::BlankMarked),

@@ -1,6 +1,6 @@
 //! The one decision: question, registered state and keys in, verdict out. Pure; the same on every channel and in bulk.
 
-use super::query::{Factors, Query, SignedClaim};
+use super::query::{Factors, Query, SignedClaim, unsupported_by_code};
 use super::verdict::Verdict;
 use crate::codec::canonical;
 use crate::codec::event::Role;
@@ -8,7 +8,7 @@ use crate::crypto::hash;
 use crate::crypto::keyring::{PublicKeys, SignatureCheck};
 use crate::domain::allotment::Mark;
 use crate::domain::invoice::Face;
-use crate::domain::kind::Factor;
+use crate::domain::kind::{Derived, Factor};
 use crate::domain::money::Fen;
 use crate::domain::time::UnixMillis;
 use crate::ledger::InvRecord;
@@ -57,6 +57,9 @@ pub fn check(query: &Query, registered: Registered<'_>, keys: &PublicKeys) -> Ch
             // Signed by us and not in the ledger, or not signed by us: either way nobody should have such a code.
             (Query::Signed(_), _) => Verdict::Forged,
             (Query::Factors(_), Some(_)) => Verdict::BlankMarked,
+            (Query::Factors(factors), None) if factors.stated_kind.is_none() && unsupported_by_code(Derived::of(&factors.id.code)).is_some() => {
+                Verdict::Unsupported
+            }
             (Query::Factors(_), None) => Verdict::NotFound,
         });
     };

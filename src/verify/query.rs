@@ -108,7 +108,8 @@ fn malformed(place: &'static str, zh: &'static str, en: &'static str) -> Unanswe
     Unanswerable::Malformed { place, zh, en }
 }
 
-/// The name of a document that an invoice code shows to be none of the six types.
+/// The name of a document that an invoice code shows to be none of the six types. Codes contradict types in the wild, so a registered invoice is
+/// answered whatever its code; this is what is said where there is none.
 pub fn unsupported_by_code(derived: Derived) -> Option<Unanswerable> {
     match derived {
         Derived::Kind(_) | Derived::Unknown => None,
@@ -134,10 +135,6 @@ impl Typed {
             "an invoice number has 8 digits, not all zero",
         ))?;
         let derived = Derived::of(&code);
-        // A toll code may have been registered as the electronic family it circulates as; the other two never are.
-        if let Some(unsupported) = unsupported_by_code(derived).filter(|_| derived != Derived::Toll) {
-            return Err(unsupported);
-        }
         let date = self.date.as_deref().map(str::trim).filter(|date| !date.is_empty());
         let date = date.ok_or(malformed("date", "请填写开票日期", "the date of issue is missing"))?;
         let date = Day::parse(date).ok_or(malformed("date", "日期应为YYYY-MM-DD或YYYYMMDD", "a date is YYYY-MM-DD or YYYYMMDD"))?;
@@ -157,8 +154,11 @@ impl Typed {
         };
         let id = InvoiceId { code, number };
         let factors = Factors { id, date, amount, amount_may_include_tax: false, check, stated_kind: None };
-        factors.complete()?;
-        Ok(Query::Factors(factors))
+        match (factors.complete(), unsupported_by_code(derived)) {
+            (Ok(()), _) => Ok(Query::Factors(factors)),
+            (Err(_), Some(unsupported)) => Err(unsupported),
+            (Err(missing), None) => Err(missing),
+        }
     }
 
     /// The question that this asks.

@@ -110,11 +110,12 @@ fn of_drafts(add: &mut impl FnMut(&'static str, &str, Vec<u8>)) {
         let terms = Terms { today, mode: Mode::Import, check_code: CheckCode::from_random([1, 2]), original_date: None };
         let invoice = accept(&draft, &terms).expect("accepted").invoice;
         let kind = Kind::ALL.into_iter().position(|kind| kind == invoice.kind()).expect("a kind");
+        let choice = if invoice.red.is_some() { kind + Kind::ALL.len() } else { kind };
         let slot = IssuerSlot { key_id: KeyId([3; 8]), signature: [4; 64] };
         let rest = canonical::encode_rest(&invoice, Some(&slot).filter(|_| invoice.red.is_some()));
         add("draft", name, json);
         add("face", name, canonical::encode_face(&invoice.face()));
-        add("rest", name, [&[u8::try_from(kind).expect("one of six")][..], &rest].concat());
+        add("rest", name, [&[u8::try_from(choice).expect("one of twelve")][..], &rest].concat());
     }
 }
 

@@ -5,12 +5,17 @@ use std::fs;
 use std::path::Path;
 
 use fapiao::channel::json::{draft_of, parse_draft};
+use fapiao::domain::allotment::{Allotment, NumberRange};
 use fapiao::domain::draft::Draft;
 use fapiao::domain::draft::fields::Field;
 use fapiao::domain::kind::Kind;
 use fapiao::domain::number::{CheckCode, InvoiceId};
 use fapiao::domain::rules::{Accepted, Mode, Terms, accept};
+use fapiao::domain::taxpayer::TaxpayerId;
 use fapiao::domain::time::Day;
+use fapiao::engine::{Config, Engine};
+
+use crate::support::{Site, logged};
 
 /// What these warn of; all others warn of nothing.
 const WARNINGS: [(&str, &[&str]); 1] = [("03-imported", &["FP-08-002 /vehicle/vin"])];
@@ -45,6 +50,25 @@ pub fn judge_with(draft: &Draft, dates: &BTreeMap<InvoiceId, Day>, check_code: C
         original_date: draft.original().map(|original| *dates.get(&original).expect("the original is a fixture")),
     };
     accept(draft, &terms).unwrap_or_else(|faults| panic!("{:?}: {faults:#?}", draft.id()))
+}
+
+/// A ledger with every fixture issued, the originals first: each in an allotment of its own seller, on a day after all of theirs.
+pub fn issue_all(site: &Site, create: impl FnOnce(Config) -> Engine) -> (Engine, Vec<(String, InvoiceId)>) {
+    let drafts = drafts();
+    let latest = drafts.values().map(date).max().expect("fixtures");
+    site.set_now(latest.plus_days(1).expect("a day").start());
+    let engine = create(Config { days_back: 10_000, ..site.config() });
+    let (red, blue): (Vec<_>, Vec<_>) = drafts.into_iter().partition(|(_, draft)| draft.original().is_some());
+    let mut issued = Vec::new();
+    for (name, draft) in blue.into_iter().chain(red) {
+        let (id, kind) = (draft.id().expect("an id"), draft.kind().expect("a kind"));
+        let taxpayer = TaxpayerId::parse(draft.get(Field::SellerTaxId).expect("a seller")).expect("a tax id");
+        let range = NumberRange::new(id.code, id.number, id.number).expect("one number");
+        logged(engine.allot(Allotment { taxpayer, kind, range }));
+        logged(engine.submit(&draft, false));
+        issued.push((name, id));
+    }
+    (engine, issued)
 }
 
 #[test]

@@ -258,7 +258,9 @@ fn events() -> Vec<EventData> {
     for mark in [Mark::Lost, Mark::Stolen, Mark::BlankVoid, Mark::Lifted] {
         events.push(EventData::AllotmentStatus { range: range("1100193130", "00000100", "00000100"), mark });
     }
-    for (role, until) in [(Role::Authority, None), (Role::Answering, Some(u64::MAX - 1)), (Role::Checkpoint, Some(1_600_000_000_001)), (Role::Issuer, None)] {
+    for (role, until) in
+        [(Role::Authority, None), (Role::Answering, Some(u64::MAX - 1)), (Role::Checkpoint, Some(1_600_000_000_001)), (Role::Issuer, None)]
+    {
         let public = SigningKey::from_seed(&fixed("public", role.name())).public();
         let record = KeyRecord::new(role, public, UnixMillis(1_600_000_000_000), until.map(UnixMillis)).expect("a record");
         events.push(EventData::Key(record));
@@ -353,9 +355,8 @@ fn tree_vector(size: u16) -> Vector {
     let read = |level: u8, n: u64| -> Result<Vec<u8>, std::convert::Infallible> {
         Ok(tiles.get(&(level, n)).cloned().unwrap_or_else(|| tree.partial_tile(level).concat()))
     };
-    let path = |index: u16| -> Vec<String> {
-        merkle::inclusion_proof(index.into(), size.into(), read).expect("in the tree").into_iter().map(hex).collect()
-    };
+    let path =
+        |index: u16| -> Vec<String> { merkle::inclusion_proof(index.into(), size.into(), read).expect("in the tree").into_iter().map(hex).collect() };
     let inclusion: Vec<Vec<String>> = (0..size).map(path).collect();
     let request = json!({ "op": "tree", "leaves": leaves.iter().map(hex).collect::<Vec<_>>() });
     vector(format!("tree of {size}"), request, json!({ "root": hex(tree.root()), "inclusion": inclusion }))
@@ -374,7 +375,8 @@ fn checkpoint_vectors() -> Vec<Vector> {
     for size in [0, 1, 300, u64::MAX] {
         let checkpoint = checkpoint(size);
         let note = checkpoint.sign(key).encode();
-        let request = json!({ "op": "checkpoint", "origin": ORIGIN, "size": size, "root": hex(checkpoint.root), "seed": hex(fixed("checkpoint", "log")) });
+        let request =
+            json!({ "op": "checkpoint", "origin": ORIGIN, "size": size, "root": hex(checkpoint.root), "seed": hex(fixed("checkpoint", "log")) });
         vectors.push(vector(format!("checkpoint {size}"), request, json!({ "note": note })));
     }
     let ours = checkpoint(300).sign(key);
@@ -450,7 +452,14 @@ fn answer_vectors() -> Vec<Vector> {
     let typed = |date, amount, check| proof::Query::Typed { code: "1100153130", number: "00000001", date, amount, check };
     let text = "01,01,1100153130,00000001,100.00,20200101,,1234,";
     let mut vectors = vec![
-        signed("answer to nothing but a number".into(), json!({ "code": "1100153130", "number": "00000001" }), typed(None, None, None), 20, None, false),
+        signed(
+            "answer to nothing but a number".into(),
+            json!({ "code": "1100153130", "number": "00000001" }),
+            typed(None, None, None),
+            20,
+            None,
+            false,
+        ),
         signed(
             "answer to all fields".into(),
             json!({ "code": "1100153130", "number": "00000001", "date": "2020-01-01", "amount": " 100", "check": "12 3456" }),
@@ -623,6 +632,14 @@ fn damaged(bytes: &[u8], name: &str, most: usize) -> Vec<Vec<u8>> {
             changed[at] = change;
             damaged.push(changed);
         }
+    }
+    // Texts emptied, wherever there seems to be one, and everything from somewhere replaced by an empty list and no slot.
+    for at in 0..bytes.len().saturating_sub(2).min(400) {
+        let length = usize::from(u16::from_be_bytes([bytes[at], bytes[at + 1]]));
+        if (1..=200).contains(&length) && at + 2 + length <= bytes.len() {
+            damaged.push([&bytes[..at], &[0, 0], &bytes[at + 2 + length..]].concat());
+        }
+        damaged.push([&bytes[..at], &[0, 0, 0]].concat());
     }
     damaged.extend([0, 1, bytes.len() / 2, bytes.len() - 1].map(|length| bytes[..length].to_vec()));
     damaged.extend([&[0][..], &[1], &[0xff; 72]].map(|more| [bytes, more].concat()));

@@ -60,15 +60,21 @@ pub fn face_of(kind: Kind) -> Face {
     }
 }
 
-/// First byte: which kind's face; then the rest. Planted: any other slot byte than 1 is taken for 0.
+/// First byte: which kind's face, from the seventh on with red totals; then the rest. Planted: a slot that is neither absent nor present is taken for absent.
 pub fn rest(input: &[u8], subject: Subject) -> bool {
     let Some((choice, bytes)) = input.split_first() else { return false };
-    let face = face_of(Kind::ALL[usize::from(*choice) % Kind::ALL.len()]);
-    let mut read = bytes.to_vec();
-    if let Some(slot) = read.last_mut().filter(|slot| subject.is_planted() && **slot > 1) {
-        *slot = 0;
+    let kinds = Kind::ALL.len();
+    let mut face = face_of(Kind::ALL[usize::from(*choice) % kinds]);
+    if usize::from(*choice) / kinds % 2 == 1 {
+        face.totals = Totals { amount: -face.totals.amount, total: -face.totals.total };
     }
-    let Some((invoice, slot)) = judged(canonical::decode_rest(&face, &read), bytes) else { return false };
+    let decoded = match canonical::decode_rest(&face, bytes) {
+        Err(DecodeError { offset, reason: DecodeReason::OutOfRange("issuer slot") }) if subject.is_planted() => {
+            canonical::decode_rest(&face, &[&bytes[..offset], &[0]].concat())
+        }
+        decoded => decoded,
+    };
+    let Some((invoice, slot)) = judged(decoded, bytes) else { return false };
     assert_eq!(canonical::encode_rest(&invoice, slot.as_ref()), bytes);
     assert_eq!(invoice.face(), face);
     let bare = canonical::rest_without_slot(&face, bytes).expect("it was just decoded");

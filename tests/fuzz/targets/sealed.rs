@@ -5,8 +5,8 @@ use std::sync::OnceLock;
 
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
-use fapiao::channel::proof::{ProofFault, Proven, verify};
 use fapiao::channel::keys;
+use fapiao::channel::proof::{ProofFault, Proven, verify};
 use fapiao::codec::event::{KeyRecord, Role};
 use fapiao::codec::leaf::KeyId;
 use fapiao::codec::reader::DecodeReason;

@@ -184,8 +184,8 @@ pub fn typed(input: &[u8], subject: Subject) -> bool {
 
 /// The characters that capital amounts are written in, and two that they are not.
 const NUMERALS: [char; 32] = [
-    '零', '壹', '贰', '叁', '肆', '伍', '陆', '柒', '捌', '玖', '拾', '佰', '仟', '万', '亿', '圆', '元', '角', '分', '整', '正', '负', '数', '（', '）',
-    '(', ')', ' ', '两', '0', '壹', '圆',
+    '零', '壹', '贰', '叁', '肆', '伍', '陆', '柒', '捌', '玖', '拾', '佰', '仟', '万', '亿', '圆', '元', '角', '分', '整', '正', '负', '数', '（',
+    '）', '(', ')', ' ', '两', '0', '壹', '圆',
 ];
 
 /// First byte: 0, then an amount of eight bytes; 1, then a numeral per byte; else text. Planted: no zero is written after ten thousands.
@@ -281,8 +281,17 @@ pub fn scalar(input: &[u8], subject: Subject) -> bool {
     if let Some(origin) = &origin {
         assert_eq!((origin.as_str(), Host::parse(origin.host()).is_some()), (text, true));
     }
-    fen.is_some() || dec8.is_some() || rate.is_some() || day.is_some() || code.is_some() || check.is_some() || taxpayer.is_some() || vin.is_some()
-        || number.is_some() || key_id.is_some() || origin.is_some()
+    fen.is_some()
+        || dec8.is_some()
+        || rate.is_some()
+        || day.is_some()
+        || code.is_some()
+        || check.is_some()
+        || taxpayer.is_some()
+        || vin.is_some()
+        || number.is_some()
+        || key_id.is_some()
+        || origin.is_some()
 }
 
 /// Decimal text without its point, in units of its last place.

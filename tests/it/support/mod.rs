@@ -151,8 +151,12 @@ pub(crate) fn generated(kind: Kind, seed: u64, number: u32) -> Value {
 
 /// A draft over `amount` at one rate: what [`red`] can take back in parts.
 pub(crate) fn plain(kind: Kind, number: u32, amount: Fen) -> Value {
-    let tax = amount.tax_at(TaxRate::parse(rate(kind)).expect("a rate"));
-    with_sums(generated(kind, u64::from(number), number), kind, amount, tax)
+    with_sums(generated(kind, u64::from(number), number), kind, amount, tax(kind, amount))
+}
+
+/// The tax on an amount of a [`plain`] draft.
+pub(crate) fn tax(kind: Kind, amount: Fen) -> Fen {
+    amount.tax_at(TaxRate::parse(rate(kind)).expect("a rate"))
 }
 
 /// A red-letter draft that takes this much of a [`plain`] draft back; both are given as positive amounts.
