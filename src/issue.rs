@@ -52,7 +52,7 @@ pub fn invoice(accepted: &Accepted, imported: bool, keys: &Keyring, random: &Ran
     let signature = keys.authority().key.sign(&hash::invoice_message(&face_bytes, &rest_digest));
     let body = body::seal(keys.data(), &random.nonce, &commit, &random.salt, &rest)?;
 
-    let state = imported.then_some(accepted.state).unwrap_or(ImportedState::Normal);
+    let state = if imported { accepted.state } else { ImportedState::Normal };
     let imported_state = match state {
         ImportedState::Normal => None,
         ImportedState::Voided => Some((ImportedEvent::Void, EventData::Void { id: face.id, day: face.date })),

@@ -98,8 +98,11 @@ pub fn face_json(face: &Face) -> Value {
     })
 }
 
-/// Members of a draft that speak of people, and how each is masked.
-const MASKED: [(&str, &str, fn(&str) -> String); 12] = [
+/// Hides most of a text.
+type Mask = fn(&str) -> String;
+
+/// Members of a draft that speak of people (object, member), and how each is masked.
+const MASKED: [(&str, &str, Mask); 12] = [
     ("buyer", "name", mask::name),
     ("buyer", "tax_id", mask::id),
     ("buyer", "id_card", mask::id),

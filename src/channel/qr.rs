@@ -21,7 +21,7 @@ use crate::codec::reader::Reader;
 use crate::crypto::hash;
 use crate::crypto::note::Host;
 use crate::domain::invoice::Face;
-use crate::domain::kind::Kind;
+use crate::domain::kind::{Kind, Unsupported};
 use crate::domain::money::Fen;
 use crate::domain::number::{CheckCode, InvoiceCode, InvoiceId, InvoiceNumber};
 use crate::domain::taxpayer::TaxpayerId;
@@ -42,49 +42,6 @@ pub enum QrFault {
     /// It is something else, and we know what.
     #[error("unsupported: {}", .0.english())]
     Unsupported(Unsupported),
-}
-
-/// What else people scan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unsupported {
-    /// 区块链电子发票.
-    Blockchain,
-    /// 数电发票: types 31 and 32, numbers of 20 digits.
-    FullyDigital,
-    /// 通行费电子普通发票, type 14.
-    Toll,
-    /// 二手车销售统一发票, type 15.
-    UsedCar,
-    /// 增值税电子专用发票, types 08 and 20.
-    ElectronicSpecial,
-    /// 开票抬头名片, `$01…$`: who wants an invoice, not an invoice.
-    TitleCard,
-}
-
-impl Unsupported {
-    /// Its name in Chinese.
-    pub const fn chinese(self) -> &'static str {
-        match self {
-            Unsupported::Blockchain => "区块链电子发票",
-            Unsupported::FullyDigital => "全面数字化的电子发票（数电票）",
-            Unsupported::Toll => "收费公路通行费电子普通发票",
-            Unsupported::UsedCar => "二手车销售统一发票",
-            Unsupported::ElectronicSpecial => "增值税电子专用发票",
-            Unsupported::TitleCard => "开票抬头二维码",
-        }
-    }
-
-    /// Its name in English.
-    pub const fn english(self) -> &'static str {
-        match self {
-            Unsupported::Blockchain => "blockchain invoice",
-            Unsupported::FullyDigital => "fully digital invoice with a 20-digit number",
-            Unsupported::Toll => "electronic toll invoice",
-            Unsupported::UsedCar => "used-car sales invoice",
-            Unsupported::ElectronicSpecial => "electronic special invoice",
-            Unsupported::TitleCard => "invoice title card",
-        }
-    }
 }
 
 const fn malformed(place: &'static str, reason: &'static str) -> QrFault {

@@ -3,7 +3,7 @@
 use super::qr::{self, QrFault, Scanned};
 use crate::codec::proof;
 use crate::domain::kind::Kind;
-use crate::verify::query::{CheckDigits, Factors, Query, Question, SignedClaim, Unanswerable};
+use crate::verify::query::{CheckDigits, Factors, Query, Question, SignedClaim, Unanswerable, unsupported};
 
 /// The question in the text of a QR code, signed or classic. Blanks around it are forgiven.
 pub fn of_qr(text: &str) -> Question {
@@ -31,8 +31,7 @@ pub fn of_qr(text: &str) -> Question {
             Question { query: Err(why), digest, crc_ok: None }
         }
         Err(QrFault::Unsupported(what)) => {
-            let why = Unanswerable::Unsupported { zh: what.chinese(), en: what.english() };
-            Question { query: Err(why), digest, crc_ok: None }
+            Question { query: Err(unsupported(what)), digest, crc_ok: None }
         }
     }
 }

@@ -78,7 +78,8 @@ fn submit_all(engine: &Engine, file: &PathBuf, import: bool, dry_run: bool) -> R
     let mut drafts = Drafts { input, line: 0, ahead: None };
     let mut out = io::BufWriter::new(io::stdout().lock());
     let progress = indicatif::ProgressBar::new_spinner().with_message(if import { "导入 importing" } else { "开具 issuing" });
-    progress.set_style(indicatif::ProgressStyle::default_spinner());
+    let style = indicatif::ProgressStyle::with_template("{spinner} {msg} {pos} ({per_sec})");
+    progress.set_style(style.unwrap_or_else(|_| indicatif::ProgressStyle::default_spinner()));
     let mut worst = Exit::Fine;
     loop {
         let mut batch = Vec::with_capacity(BATCH);

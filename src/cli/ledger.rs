@@ -71,7 +71,9 @@ impl LedgerCommand {
 
 fn fsck(plain: &Plain) -> Result<Exit, Failure> {
     let engine = plain.data.open_to_read()?;
-    let bar = indicatif::ProgressBar::new(0).with_message("fsck");
+    let bar = indicatif::ProgressBar::new(0).with_message("核对 checking");
+    let style = indicatif::ProgressStyle::with_template("{msg} {bar:40} {pos}/{len} leaves, {eta} left");
+    bar.set_style(style.unwrap_or_else(|_| indicatif::ProgressStyle::default_bar()));
     let report = engine.fsck(&|done, all| {
         bar.set_length(all);
         bar.set_position(done);

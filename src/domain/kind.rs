@@ -159,6 +159,49 @@ pub enum Derived {
     Unknown,
 }
 
+/// What else people scan or type: documents that are none of the six types.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsupported {
+    /// 区块链电子发票.
+    Blockchain,
+    /// 数电发票: types 31 and 32, numbers of 20 digits.
+    FullyDigital,
+    /// 通行费电子普通发票, type 14.
+    Toll,
+    /// 二手车销售统一发票, type 15.
+    UsedCar,
+    /// 增值税电子专用发票, types 08 and 20.
+    ElectronicSpecial,
+    /// 开票抬头名片, `$01…$`: who wants an invoice, not an invoice.
+    TitleCard,
+}
+
+impl Unsupported {
+    /// Its name in Chinese.
+    pub const fn chinese(self) -> &'static str {
+        match self {
+            Unsupported::Blockchain => "区块链电子发票",
+            Unsupported::FullyDigital => "全面数字化的电子发票（数电票）",
+            Unsupported::Toll => "收费公路通行费电子普通发票",
+            Unsupported::UsedCar => "二手车销售统一发票",
+            Unsupported::ElectronicSpecial => "增值税电子专用发票",
+            Unsupported::TitleCard => "开票抬头二维码",
+        }
+    }
+
+    /// Its name in English.
+    pub const fn english(self) -> &'static str {
+        match self {
+            Unsupported::Blockchain => "blockchain invoice",
+            Unsupported::FullyDigital => "fully digital invoice with a 20-digit number",
+            Unsupported::Toll => "electronic toll invoice",
+            Unsupported::UsedCar => "used-car sales invoice",
+            Unsupported::ElectronicSpecial => "electronic special invoice",
+            Unsupported::TitleCard => "invoice title card",
+        }
+    }
+}
+
 /// How the type that somebody states relates to the one the code implies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Agreement {

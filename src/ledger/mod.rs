@@ -148,6 +148,9 @@ pub struct Signer {
     pub keyring: Arc<Keyring>,
 }
 
+/// The state of an invoice, if it is registered.
+pub type FoundRow = Option<Arc<InvRecord>>;
+
 /// What readers see, replaced as a whole when a size is published.
 #[derive(Debug)]
 struct Front {
@@ -285,7 +288,7 @@ impl Ledger {
     }
 
     /// The state of many invoices, exact as of one published state. Sorted ids share reads.
-    pub fn look_up_many(&self, ids: &[InvoiceId]) -> Result<(Arc<Published>, Vec<Option<Arc<InvRecord>>>), LedgerError> {
+    pub fn look_up_many(&self, ids: &[InvoiceId]) -> Result<(Arc<Published>, Vec<FoundRow>), LedgerError> {
         'newer: loop {
             let published = self.shared.published();
             let seen: Vec<_> = ids.iter().map(|id| self.shared.overlay.at(*id, published.size)).collect();

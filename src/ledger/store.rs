@@ -10,6 +10,9 @@ use rocksdb::{
 use super::tables::{self, Table};
 use super::value::ValueError;
 
+/// Key bytes and value of a row.
+pub(super) type Row<T> = (Box<[u8]>, <T as Table>::Value);
+
 /// What can go wrong below the tables.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -137,16 +140,16 @@ impl Store {
     }
 
     /// The rows from `key` on, in key order. Reads ahead; does not fill the cache.
-    pub fn scan<'a, T: Table + 'a>(&'a self, from: &T::Key) -> impl Iterator<Item = Result<(Box<[u8]>, T::Value), StoreError>> + use<'a, T> {
+    pub fn scan<'a, T: Table + 'a>(&'a self, from: &T::Key) -> impl Iterator<Item = Result<Row<T>, StoreError>> + use<'a, T> {
         self.scan_bytes::<T>(&T::key(from))
     }
 
     /// As [`Store::scan`], from the first row.
-    pub fn scan_all<'a, T: Table + 'a>(&'a self) -> impl Iterator<Item = Result<(Box<[u8]>, T::Value), StoreError>> + 'a {
+    pub fn scan_all<'a, T: Table + 'a>(&'a self) -> impl Iterator<Item = Result<Row<T>, StoreError>> + 'a {
         self.scan_bytes::<T>(&[])
     }
 
-    fn scan_bytes<'a, T: Table + 'a>(&'a self, from: &[u8]) -> impl Iterator<Item = Result<(Box<[u8]>, T::Value), StoreError>> + use<'a, T> {
+    fn scan_bytes<'a, T: Table + 'a>(&'a self, from: &[u8]) -> impl Iterator<Item = Result<Row<T>, StoreError>> + use<'a, T> {
         let mut options = ReadOptions::default();
         options.fill_cache(false);
         options.set_readahead_size(2 << 20);
@@ -158,7 +161,7 @@ impl Store {
     }
 
     /// The last row.
-    pub fn last<T: Table>(&self) -> Result<Option<(Box<[u8]>, T::Value)>, StoreError> {
+    pub fn last<T: Table>(&self) -> Result<Option<Row<T>>, StoreError> {
         let Some(row) = self.db.iterator_cf(self.family::<T>(), IteratorMode::End).next() else { return Ok(None) };
         let (key, bytes) = row?;
         let value = T::decode(&bytes).map_err(|error| value_error::<T>(&key, error))?;

@@ -4,7 +4,7 @@ use crate::codec::canonical;
 use crate::codec::leaf::KeyId;
 use crate::codec::proof;
 use crate::domain::invoice::Face;
-use crate::domain::kind::{Agreement, Derived, Factor, Kind};
+use crate::domain::kind::{Agreement, Derived, Factor, Kind, Unsupported};
 use crate::domain::money::Fen;
 use crate::domain::number::{CheckCode, InvoiceCode, InvoiceId, InvoiceNumber};
 use crate::domain::time::Day;
@@ -113,10 +113,15 @@ fn malformed(place: &'static str, zh: &'static str, en: &'static str) -> Unanswe
 pub fn unsupported_by_code(derived: Derived) -> Option<Unanswerable> {
     match derived {
         Derived::Kind(_) | Derived::Unknown => None,
-        Derived::Toll => Some(Unanswerable::Unsupported { zh: "通行费电子普通发票", en: "toll e-invoice" }),
-        Derived::UsedCar => Some(Unanswerable::Unsupported { zh: "二手车销售统一发票", en: "used-car sales invoice" }),
-        Derived::ElectronicSpecial => Some(Unanswerable::Unsupported { zh: "增值税电子专用发票", en: "electronic special invoice" }),
+        Derived::Toll => Some(unsupported(Unsupported::Toll)),
+        Derived::UsedCar => Some(unsupported(Unsupported::UsedCar)),
+        Derived::ElectronicSpecial => Some(unsupported(Unsupported::ElectronicSpecial)),
     }
+}
+
+/// A document of another kind, by its name.
+pub const fn unsupported(what: Unsupported) -> Unanswerable {
+    Unanswerable::Unsupported { zh: what.chinese(), en: what.english() }
 }
 
 impl Typed {

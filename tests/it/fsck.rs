@@ -233,7 +233,7 @@ fn damage_in_each_table_is_reported_there() {
         ("inv", roll_key.clone(), Removed, one_less(invoices), "there are not as many rows as invoices in the log", true),
         ("inv", roll_key, Moved(5), elsewhere.to_string(), "the row has no leaf of its own in the log", true),
         // First number; taxpayer; last number.
-        ("allot", allotted.clone(), Flipped(4), in_allotted.clone(), of_event, true),
+        ("allot", allotted.clone(), Flipped(3), in_allotted.clone(), of_event, true),
         ("allot", allotted.clone(), Flipped(9), in_allotted.clone(), of_event, true),
         ("allot", allotted, Moved(10), in_allotted, of_event, true),
         ("allot", mark.clone(), Flipped(4), in_mark, of_event, true),

@@ -1,10 +1,10 @@
 //! QR texts: ours, the classic ones as they are found printed, and what is neither.
 
-use fapiao::channel::qr::{self, ClassicQr, QrFault, Scanned, SignedQr, Unsupported};
+use fapiao::channel::qr::{self, ClassicQr, QrFault, Scanned, SignedQr};
 use fapiao::codec::canonical;
 use fapiao::codec::leaf::KeyId;
 use fapiao::crypto::note::Host;
-use fapiao::domain::kind::Kind;
+use fapiao::domain::kind::{Kind, Unsupported};
 use fapiao::domain::money::Fen;
 use fapiao::domain::number::CheckCode;
 use fapiao::limits::QR_TEXT_MAX;

@@ -569,7 +569,7 @@ fn documents_of_other_kinds_are_named() {
         other => panic!("{:?}: {other:?}", answer.verdict),
     };
     for (code, name) in
-        [("011001900312", "toll e-invoice"), ("031001900117", "used-car sales invoice"), ("031001900113", "electronic special invoice")]
+        [("011001900312", "electronic toll invoice"), ("031001900117", "used-car sales invoice"), ("031001900113", "electronic special invoice")]
     {
         for check in [None, Some("123456".to_owned())] {
             let amount = check.clone().map(|_| "1.00".to_owned());
@@ -578,7 +578,7 @@ fn documents_of_other_kinds_are_named() {
         }
     }
     let digital = Typed { code: String::new(), number: "24112000000012345678".into(), date: None, amount: None, check: None };
-    assert_eq!(named(ask(&engine, &digital)), "fully digitalised e-invoice (20-digit number)");
+    assert_eq!(named(ask(&engine, &digital)), "fully digital invoice with a 20-digit number");
     let hash = "5f".repeat(32);
     let blockchain = format!("01,10,144031909110,00012345,91440300MA5EXWHW6F,100.00,20190801,{hash}");
     for (text, name) in [
