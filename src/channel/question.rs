@@ -30,8 +30,6 @@ pub fn of_qr(text: &str) -> Question {
             let why = Unanswerable::Malformed { place, zh: "二维码内容无法识别", en: reason };
             Question { query: Err(why), digest, crc_ok: None }
         }
-        Err(QrFault::Unsupported(what)) => {
-            Question { query: Err(unsupported(what)), digest, crc_ok: None }
-        }
+        Err(QrFault::Unsupported(what)) => Question { query: Err(unsupported(what)), digest, crc_ok: None },
     }
 }

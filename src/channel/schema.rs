@@ -204,9 +204,9 @@ pub fn fault_catalogue() -> Value {
             "from": day(rule.from), "until": day(rule.until), "source": rule.source, "zh": rule.zh, "en": rule.en,
         })
     });
-    let refusals = Refusal::examples().into_iter().map(|refusal| {
-        json!({ "code": refusal.code(), "severity": "refusal", "zh": refusal.chinese(), "en": refusal.english() })
-    });
+    let refusals = Refusal::examples()
+        .into_iter()
+        .map(|refusal| json!({ "code": refusal.code(), "severity": "refusal", "zh": refusal.chinese(), "en": refusal.english() }));
     rules.chain(refusals).collect()
 }
 

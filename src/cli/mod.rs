@@ -102,7 +102,9 @@ impl Failure {
         match self {
             Failure::Usage(_) => Exit::Usage,
             Failure::Engine(EngineError::Locked | EngineError::Host(_)) => Exit::Usage,
-            Failure::Engine(EngineError::Ledger(LedgerError::Store(StoreError::Absent(_) | StoreError::Exists(_) | StoreError::LockExists(_)))) => Exit::Usage,
+            Failure::Engine(EngineError::Ledger(LedgerError::Store(StoreError::Absent(_) | StoreError::Exists(_) | StoreError::LockExists(_)))) => {
+                Exit::Usage
+            }
             Failure::Engine(EngineError::Submit(SubmitError::ClockBehind { .. })) | Failure::Engine(_) | Failure::Stream(_) => Exit::Unavailable,
         }
     }

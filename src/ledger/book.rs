@@ -68,7 +68,7 @@ impl Book {
         self.marks.values()
     }
 
-    /// Enters an allotment that [`super::decide`] let pass.
+    /// Enters an allotment that was decided to pass.
     pub fn allot(&mut self, allotment: Allotment, index: u64) {
         let range = allotment.range;
         self.allotments.insert((range.code, range.last), Allotted { allotment, index });

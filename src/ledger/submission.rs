@@ -207,7 +207,12 @@ impl Refusal {
             Refusal::NothingToLift,
             Refusal::MarkNotApplicable(Mark::Abnormal),
         ];
-        let ranged = [range.map(Refusal::AllotmentOverlaps), Some(Refusal::RangeNotAllotted), Some(Refusal::RangeBlankVoid), id.map(Refusal::RangeHasUsedNumber)];
+        let ranged = [
+            range.map(Refusal::AllotmentOverlaps),
+            Some(Refusal::RangeNotAllotted),
+            Some(Refusal::RangeBlankVoid),
+            id.map(Refusal::RangeHasUsedNumber),
+        ];
         plain.into_iter().chain(ranged.into_iter().flatten()).collect()
     }
 

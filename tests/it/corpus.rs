@@ -12,7 +12,6 @@ use fapiao::codec::event::{Event, EventData, KeyRecord, Role};
 use fapiao::codec::leaf::{KeyId, Leaf};
 use fapiao::codec::proof::{Answer, LogProof};
 use fapiao::crypto::keyfile::{self, KdfCost};
-use fapiao::crypto::merkle::{leaf_hash, node_hash};
 use fapiao::crypto::note::{Checkpoint, Host, Note, Origin};
 use fapiao::crypto::sign::SigningKey;
 use fapiao::crypto::{body, hash};
@@ -26,7 +25,7 @@ use fapiao::domain::time::{Day, UnixMillis};
 use fapiao::engine::{Inclusion, SignedAnswer};
 
 use targets::bytes::face_of;
-use targets::sealed::{ANSWERED, COMMIT, DATA_KEY, NONCE, PASSPHRASE, SALT, log_keyring, log_keys};
+use targets::sealed::{ANSWERED, COMMIT, DATA_KEY, NONCE, PASSPHRASE, SALT, log_keyring, log_keys, logged};
 use targets::text::{ORIGIN, log_key};
 use targets::{Subject, TARGETS};
 
@@ -134,22 +133,15 @@ fn of_events(add: &mut impl FnMut(&'static str, &str, Vec<u8>)) {
         let choice = Event::ALL.into_iter().position(|event| event == data.event()).expect("an event");
         add("event", data.event().name(), [&[u8::try_from(choice).expect("one of 13")][..], &data.encode()].concat());
     }
-    for (event, ref_index) in [(Event::Issue, None), (Event::Void, Some(7)), (Event::Key, None), (Event::Freeze, Some(9))] {
-        add("leaf", event.name(), leaf(event, ref_index).encode().to_vec());
-    }
-}
-
-fn leaf(event: Event, ref_index: Option<u64>) -> Leaf {
-    let of_invoice = event.is_of_invoice();
-    Leaf {
-        event,
-        kind: of_invoice.then_some(Kind::Electronic),
-        imported: event == Event::Issue,
-        time_ms: ANSWERED.2,
-        ref_index,
-        id_tag: if of_invoice { [1; 32] } else { [0; 32] },
-        commit: [2; 32],
-        key_id: KeyId([3; 8]),
+    let (issue, ..) = logged();
+    let key = Leaf { event: Event::Key, kind: None, imported: false, id_tag: [0; 32], ..issue.clone() };
+    for leaf in [
+        Leaf { event: Event::Void, imported: false, ref_index: Some(7), ..issue.clone() },
+        Leaf { event: Event::Freeze, ref_index: Some(9), ..key.clone() },
+        key,
+        issue,
+    ] {
+        add("leaf", leaf.event.name(), leaf.encode().to_vec());
     }
 }
 
@@ -157,11 +149,7 @@ fn leaf(event: Event, ref_index: Option<u64>) -> Leaf {
 fn of_log(add: &mut impl FnMut(&'static str, &str, Vec<u8>)) {
     let (size, index, time) = ANSWERED;
     let origin = Origin::parse(ORIGIN).expect("an origin");
-    let bytes = leaf(Event::Issue, None).encode();
-    let others = [10, 11, 12, 14].map(|byte| leaf_hash(&[byte]));
-    let (left, right) = (node_hash(&others[0], &others[1]), node_hash(&others[2], &leaf_hash(&bytes)));
-    let root = node_hash(&node_hash(&left, &right), &others[3]);
-    let path = vec![others[2], left, others[3]];
+    let (leaf, path, root) = logged();
 
     let answer = Answer {
         verdict: 1,
@@ -196,7 +184,7 @@ fn of_log(add: &mut impl FnMut(&'static str, &str, Vec<u8>)) {
         key_id: keyring.answering().key_id,
         bytes: answer.encode(),
         checkpoint: Some(checkpoint.sign(&keyring.checkpoint().key).encode()),
-        inclusion: Some(Inclusion { index, leaf: bytes, path }),
+        inclusion: Some(Inclusion { index, leaf: leaf.encode(), path }),
     };
     add("answer_file", "genuine", proof::to_json(&signed, log_keys()).to_string().into_bytes());
 }

@@ -949,7 +949,8 @@ fn any_leaf_is_in_any_later_tree_and_any_tree_continues_any_earlier_one() {
     let checkpoints: Vec<Checkpoint> = ledger.checkpoints().map(|row| open(&row.expect("readable").1)).collect();
     let size = ledger.published().size;
     assert!(size > 290 && checkpoints.last().map(|checkpoint| checkpoint.size) == Some(size));
-    let near_tile = |checkpoint: &&Checkpoint| (254..=258).contains(&checkpoint.size) || checkpoint.size.is_multiple_of(37) || checkpoint.size == size;
+    let near_tile =
+        |checkpoint: &&Checkpoint| (254..=258).contains(&checkpoint.size) || checkpoint.size.is_multiple_of(37) || checkpoint.size == size;
     let sampled: Vec<&Checkpoint> = checkpoints.iter().filter(near_tile).collect();
     for new in &sampled {
         for index in (0..new.size).step_by(11).chain(new.size.checked_sub(1)) {

@@ -43,14 +43,16 @@ fn accepted(draft: &Draft, mode: Mode, subject: Subject) -> bool {
     true
 }
 
-/// The invoice that its signed bytes say. Planted: the drawer's name is trimmed.
+/// The invoice that its signed bytes say. Planted: the head's texts are trimmed.
 fn read_back(invoice: &Invoice, subject: Subject) -> Invoice {
     let face = canonical::decode_face(&canonical::encode_face(&invoice.face())).expect("what we write, we read");
     assert_eq!(face, invoice.face());
     let (mut read, slot) = canonical::decode_rest(&face, &canonical::encode_rest(invoice, None)).expect("what we write, we read");
     assert_eq!(slot, None);
     if subject.is_planted() {
-        read.drawer = read.drawer.trim().to_owned();
+        let trimmed = |text: &mut String| *text = text.trim().to_owned();
+        [&mut read.seller_name, &mut read.drawer].into_iter().for_each(trimmed);
+        [&mut read.payee, &mut read.reviewer, &mut read.remark].into_iter().flatten().for_each(trimmed);
     }
     read
 }

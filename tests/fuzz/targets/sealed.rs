@@ -7,15 +7,17 @@ use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 use fapiao::channel::keys;
 use fapiao::channel::proof::{ProofFault, Proven, verify};
-use fapiao::codec::event::{KeyRecord, Role};
-use fapiao::codec::leaf::KeyId;
+use fapiao::codec::event::{Event, KeyRecord, Role};
+use fapiao::codec::leaf::{KeyId, Leaf};
 use fapiao::codec::reader::DecodeReason;
 use fapiao::crypto::body::{self, BodyError, OpenBody};
 use fapiao::crypto::keyfile::{self, KdfCost, KeyFileError};
 use fapiao::crypto::keyring::{Keyring, PublicKeys};
+use fapiao::crypto::merkle::{Hash, leaf_hash, node_hash};
+use fapiao::domain::kind::Kind;
 use fapiao::domain::time::UnixMillis;
 use fapiao::limits::{BODY_BYTES_MAX, KDF_LANES_MAX, KDF_MEMORY_KIB_MAX, KDF_PASSES_MAX, REST_BYTES_MAX};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Subject;
 
@@ -157,6 +159,33 @@ pub fn log_keys() -> &'static PublicKeys {
 /// What the answering key signed in the seed: the size of the log, the place of the invoice, the time. Nothing else can be proven with these keys.
 pub const ANSWERED: (u64, u64, u64) = (5, 3, 1_577_808_000_000);
 
+/// The rest of that log: its leaf, the path from there, and the root.
+pub fn logged() -> (Leaf, Vec<Hash>, Hash) {
+    let leaf = Leaf {
+        event: Event::Issue,
+        kind: Some(Kind::Electronic),
+        imported: true,
+        time_ms: ANSWERED.2,
+        ref_index: None,
+        id_tag: [1; 32],
+        commit: [2; 32],
+        key_id: KeyId([3; 8]),
+    };
+    let others = [10, 11, 12, 14].map(|byte| leaf_hash(&[byte]));
+    let (left, right) = (node_hash(&others[0], &others[1]), node_hash(&others[2], &leaf_hash(&leaf.encode())));
+    (leaf, vec![others[2], left, others[3]], node_hash(&node_hash(&left, &right), &others[3]))
+}
+
+/// The inclusion that the file must show: no other leaf, place or path leads to the root.
+fn inclusion() -> &'static Value {
+    static INCLUSION: OnceLock<Value> = OnceLock::new();
+    INCLUSION.get_or_init(|| {
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let (leaf, path, _) = logged();
+        json!({ "index": ANSWERED.1, "leaf": hex(&leaf.encode()), "path": path.iter().map(|hash| hex(hash)).collect::<Vec<_>>() })
+    })
+}
+
 /// A kept answer, `fapiao proof verify`. Planted: a path that does not lead to the root is let through.
 pub fn answer_file(input: &[u8], subject: Subject) -> bool {
     // With the keys that the file brings, whoever wrote it can prove anything; it must still end.
@@ -166,16 +195,16 @@ pub fn answer_file(input: &[u8], subject: Subject) -> bool {
         let written = keys::to_json(&read);
         assert_eq!(keys::to_json(&keys::parse(&written).expect("what we write, we read")), written);
     }
-    let (size, index, time) = match verify(input, Some(log_keys())) {
+    match verify(input, Some(log_keys())) {
         Ok(Proven { answer, index, own_keys, .. }) => {
             assert!(!own_keys);
-            (answer.size, index, answer.time)
+            assert_eq!((answer.size, index, answer.time), (ANSWERED.0, Some(ANSWERED.1), UnixMillis(ANSWERED.2)), "forged");
         }
-        Err(ProofFault::Inclusion("the path does not lead to the root")) if subject.is_planted() => {
-            (ANSWERED.0, value["inclusion"]["index"].as_u64(), UnixMillis(ANSWERED.2))
-        }
+        Err(ProofFault::Inclusion("the path does not lead to the root")) if subject.is_planted() => {}
         Err(_) => return own.is_ok(),
-    };
-    assert_eq!((size, index, time), (ANSWERED.0, Some(ANSWERED.1), UnixMillis(ANSWERED.2)), "forged");
+    }
+    for member in ["index", "leaf", "path"] {
+        assert_eq!(value["inclusion"][member], inclusion()[member], "forged");
+    }
     true
 }
