@@ -1,7 +1,7 @@
 //! A ledger in a directory of its own, and invoices to put into it.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fapiao::channel::json::parse_draft;
@@ -17,6 +17,7 @@ use fapiao::domain::time::{Day, UnixMillis};
 use fapiao::engine::{Config, Engine, Submitted, keyring_path, random};
 use fapiao::issue::{self, Randomness};
 use fapiao::ledger::Submission;
+use rocksdb::{Cache, DB, Env, Options};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
@@ -112,4 +113,22 @@ pub(crate) fn terms() -> Terms {
 pub(crate) fn seal(accepted: &Accepted, keyring: &Keyring) -> Submission {
     let random = Randomness { salt: random().expect("random"), nonce: random().expect("random"), event_salt: random().expect("random") };
     issue::invoice(accepted, false, keyring, &random).expect("sealed")
+}
+
+/// The database of a ledger, opened as the ledger opens it, but without the ledger.
+pub(crate) fn raw_database(directory: &Path, read_only: bool) -> DB {
+    let path = directory.join("db");
+    let env = Env::new().expect("an environment");
+    let (options, families) = Options::load_latest(&path, env, false, Cache::new_lru_cache(256 << 20)).expect("options");
+    let opened = if read_only {
+        DB::open_cf_descriptors_read_only(&options, &path, families, false)
+    } else {
+        DB::open_cf_descriptors(&options, &path, families)
+    };
+    opened.expect("a database")
+}
+
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

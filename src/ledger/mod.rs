@@ -17,7 +17,7 @@ mod state;
 mod store;
 mod submission;
 mod tables;
-mod value;
+pub mod value;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};

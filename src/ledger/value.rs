@@ -25,12 +25,21 @@ pub enum ValueError {
     LeftOver(usize),
 }
 
+/// What may be stored: everything here.
+pub trait Record: Encode + Decode<()> + PartialEq + std::fmt::Debug {}
+
+impl Record for Seal {}
+impl Record for InvRecord {}
+impl Record for AllotRecord {}
+impl Record for HeadRecord {}
+impl Record for CountRecord {}
+
 fn format() -> impl config::Config {
     config::standard().with_limit::<VALUE_BYTES_MAX>()
 }
 
 /// The bytes of a record, version first.
-pub fn encode<T: Encode>(record: &T) -> Vec<u8> {
+pub fn encode<T: Record>(record: &T) -> Vec<u8> {
     let mut bytes = vec![VERSION];
     match bincode::encode_into_std_write(record, &mut bytes, format()) {
         Ok(_) => bytes,
@@ -40,7 +49,7 @@ pub fn encode<T: Encode>(record: &T) -> Vec<u8> {
 }
 
 /// The record in these bytes.
-pub fn decode<T: Decode<()>>(bytes: &[u8]) -> Result<T, ValueError> {
+pub fn decode<T: Record>(bytes: &[u8]) -> Result<T, ValueError> {
     let (version, rest) = bytes.split_first().ok_or(ValueError::Version(None))?;
     if *version != VERSION {
         return Err(ValueError::Version(Some(*version)));

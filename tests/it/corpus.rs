@@ -23,6 +23,7 @@ use fapiao::domain::rules::{Mode, Terms, accept};
 use fapiao::domain::taxpayer::TaxpayerId;
 use fapiao::domain::time::{Day, UnixMillis};
 use fapiao::engine::{Inclusion, SignedAnswer};
+use fapiao::ledger::value::{self, AllotRecord, CountRecord, EventSeal, HeadRecord, InvRecord, InvoiceSeal, Seal};
 
 use targets::bytes::face_of;
 use targets::sealed::{ANSWERED, COMMIT, DATA_KEY, NONCE, PASSPHRASE, SALT, log_keyring, log_keys, logged};
@@ -95,6 +96,7 @@ fn seeds() -> Vec<Seed> {
     of_sealed(&mut add);
     of_questions(&mut add);
     of_numbers(&mut add);
+    of_values(&mut add);
     seeds
 }
 
@@ -115,6 +117,49 @@ fn of_drafts(add: &mut impl FnMut(&'static str, &str, Vec<u8>)) {
         add("draft", name, json);
         add("face", name, canonical::encode_face(&invoice.face()));
         add("rest", name, [&[u8::try_from(choice).expect("one of twelve")][..], &rest].concat());
+    }
+}
+
+/// One stored value of each table.
+fn of_values(add: &mut impl FnMut(&'static str, &str, Vec<u8>)) {
+    let face = canonical::encode_face(&face_of(Kind::Electronic));
+    let invoice = InvoiceSeal {
+        face: face.clone(),
+        rest_digest: [1; 32],
+        signature: [2; 64],
+        content_digest: [3; 32],
+        check_code_generated: true,
+        original: Some([0x11; 10]),
+    };
+    let row = InvRecord {
+        index: 300,
+        time_ms: 1_573_430_400_000,
+        face,
+        commit: [4; 32],
+        content_digest: [3; 32],
+        check_code_generated: true,
+        imported: false,
+        original: None,
+        voided: None,
+        suspended: Some((2, 301)),
+        live_reds: 1,
+        remaining_amount: -100,
+        remaining_tax: 70_000,
+        last_event: 301,
+        last_event_ms: 1_573_430_400_001,
+    };
+    let event = EventSeal { salt: [5; 16], data: vec![1, 2, 3], signature: [6; 64] };
+    let allotment = AllotRecord { first: [0, 0, 0, 1], taxpayer: "91110108MA01GJK44X".into(), kind: 10, mark: 0, index: 12 };
+    let head = HeadRecord { note: "example.cn/0123456789abcdef\n0\n".into(), time_ms: 1_573_430_400_000 };
+    for (name, table, bytes) in [
+        ("seal", 0u8, value::encode(&Seal::Invoice(invoice))),
+        ("event", 0, value::encode(&Seal::Event(event))),
+        ("row", 1, value::encode(&row)),
+        ("allotment", 2, value::encode(&allotment)),
+        ("head", 3, value::encode(&head)),
+        ("count", 4, value::encode(&CountRecord { count: 3, first_ms: 1_573_430_400_000 })),
+    ] {
+        add("value", name, [&[table][..], &bytes].concat());
     }
 }
 

@@ -14,6 +14,7 @@ use fapiao::domain::number::{CheckCode, InvoiceCode, InvoiceId, InvoiceNumber};
 use fapiao::domain::rules::{Mode, Terms, accept};
 use fapiao::domain::taxpayer::TaxpayerId;
 use fapiao::domain::time::Day;
+use fapiao::ledger::value::{self, AllotRecord, CountRecord, HeadRecord, InvRecord, Record, Seal, ValueError};
 
 use super::Subject;
 
@@ -113,6 +114,30 @@ pub fn leaf(input: &[u8], subject: Subject) -> bool {
     let Some(leaf) = judged(Leaf::decode(&bytes), input) else { return false };
     assert_eq!(leaf.encode(), input);
     assert_eq!((leaf.kind.is_some(), input.len()), (leaf.event.is_of_invoice(), Leaf::LEN));
+    true
+}
+
+/// A stored value of the table that the first byte picks. Planted: what is left over is not looked at.
+pub fn value(input: &[u8], subject: Subject) -> bool {
+    let Some((table, bytes)) = input.split_first() else { return false };
+    match table % 5 {
+        0 => stored::<Seal>(bytes, subject),
+        1 => stored::<InvRecord>(bytes, subject),
+        2 => stored::<AllotRecord>(bytes, subject),
+        3 => stored::<HeadRecord>(bytes, subject),
+        _ => stored::<CountRecord>(bytes, subject),
+    }
+}
+
+/// A number may be spelled longer than it is written, so what is read is written and read again; but no value ends before its last byte.
+fn stored<T: Record>(bytes: &[u8], subject: Subject) -> bool {
+    let read = |bytes: &[u8]| match value::decode::<T>(bytes) {
+        Err(ValueError::LeftOver(left)) if subject.is_planted() => value::decode::<T>(&bytes[..bytes.len() - left]),
+        decoded => decoded,
+    };
+    let Ok(record) = read(bytes) else { return false };
+    assert!(read(&bytes[..bytes.len() - 1]).is_err(), "a value ends before its last byte");
+    assert_eq!(read(&value::encode(&record)).ok().as_ref(), Some(&record));
     true
 }
 

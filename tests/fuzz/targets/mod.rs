@@ -27,11 +27,12 @@ impl Subject {
 pub type Target = fn(&[u8], Subject) -> bool;
 
 /// Every target; its corpus and its binary have the same name.
-pub const TARGETS: [(&str, Target); 17] = [
+pub const TARGETS: [(&str, Target); 18] = [
     ("face", bytes::face),
     ("rest", bytes::rest),
     ("event", bytes::event),
     ("leaf", bytes::leaf),
+    ("value", bytes::value),
     ("answer", bytes::answer),
     ("note", text::note),
     ("proof", text::proof),
