@@ -111,8 +111,7 @@ pub(crate) fn terms() -> Terms {
 
 /// An accepted invoice, encoded, hashed, signed and encrypted.
 pub(crate) fn seal(accepted: &Accepted, keyring: &Keyring) -> Submission {
-    let random = Randomness { salt: random().expect("random"), nonce: random().expect("random"), event_salt: random().expect("random") };
-    issue::invoice(accepted, false, keyring, &random).expect("sealed")
+    issue::invoice(accepted, false, keyring, &Randomness::from_bytes(random().expect("random"))).expect("sealed")
 }
 
 /// The database of a ledger, opened as the ledger opens it, but without the ledger.

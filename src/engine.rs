@@ -354,8 +354,7 @@ impl Engine {
             Ok(accepted) => accepted,
             Err(faults) => return Ok(Err(faults)),
         };
-        let random = Randomness { salt: random()?, nonce: random()?, event_salt: random()? };
-        let submission = issue::invoice(&accepted, import, keyring, &random)?;
+        let submission = issue::invoice(&accepted, import, keyring, &Randomness::from_bytes(random()?))?;
         Ok(Ok(Pending { warnings: accepted.warnings, outcome: self.ledger.submit(submission) }))
     }
 

@@ -23,6 +23,19 @@ pub struct Randomness {
     pub event_salt: [u8; 16],
 }
 
+impl Randomness {
+    /// Random bytes, divided.
+    pub fn from_bytes(bytes: [u8; 56]) -> Randomness {
+        let mut random = Randomness { salt: [0; 16], nonce: [0; 24], event_salt: [0; 16] };
+        let (salt, rest) = bytes.split_at(random.salt.len());
+        let (nonce, event_salt) = rest.split_at(random.nonce.len());
+        random.salt.copy_from_slice(salt);
+        random.nonce.copy_from_slice(nonce);
+        random.event_salt.copy_from_slice(event_salt);
+        random
+    }
+}
+
 /// Why an accepted invoice could not be sealed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {

@@ -12,8 +12,9 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded, never, select};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use tokio::sync::oneshot;
 
 use super::decide::{self, Decision, State, Unplaced};
@@ -33,6 +34,9 @@ use crate::domain::allotment::NumberRange;
 use crate::domain::number::InvoiceId;
 use crate::domain::time::UnixMillis;
 use crate::limits::{CLOCK_BEHIND_MAX_MS, FRAME_ENTRIES_MAX, QUEUE_MAX};
+
+/// How long submissions gather while a commit is in flight: a fraction of a fast fsync, so that they are decided by the time it is done.
+const HANDFUL: Duration = Duration::from_micros(100);
 
 /// A submission and who waits for its outcome.
 pub(super) struct Job {
@@ -129,37 +133,34 @@ struct Decider {
 
 impl Decider {
     fn run(mut self, jobs: &Receiver<Job>, done: &Receiver<()>) {
-        let closed = never();
         let mut open = true;
         while open || self.in_flight || !self.pending.waiters.is_empty() {
-            if !self.in_flight && !self.pending.waiters.is_empty() {
-                // Whatever is queued already belongs into this frame.
-                while self.has_room() {
-                    match jobs.try_recv() {
-                        Ok(job) => self.take(job),
-                        Err(_) => break,
-                    }
-                }
-                self.close_frame();
-                continue;
+            // Whatever is queued already belongs into the open frame, but what comes in during that does not hold it up.
+            for job in jobs.try_iter().take(jobs.len().min(self.room())) {
+                self.take(job);
             }
-            let jobs = if open && self.has_room() { jobs } else { &closed };
-            select! {
-                recv(jobs) -> job => match job {
+            if self.in_flight {
+                // Nobody can be answered before the commit in flight is, so it is waited for, and what comes in meanwhile is taken by the
+                // handful: to be woken for each submission costs more than to decide it.
+                match done.recv_timeout(HANDFUL) {
+                    Ok(()) => self.in_flight = false,
+                    Err(RecvTimeoutError::Timeout) => {}
+                    // The committer never goes before the decider does.
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
+            } else if !self.pending.waiters.is_empty() {
+                self.close_frame();
+            } else if open {
+                match jobs.recv() {
                     Ok(job) => self.take(job),
                     Err(_) => open = false,
-                },
-                recv(done) -> finished => {
-                    // The committer never goes before the decider does.
-                    if finished.is_err() { return; }
-                    self.in_flight = false;
                 }
             }
         }
     }
 
-    fn has_room(&self) -> bool {
-        self.pending.waiters.len() < FRAME_ENTRIES_MAX
+    fn room(&self) -> usize {
+        FRAME_ENTRIES_MAX.saturating_sub(self.pending.waiters.len())
     }
 
     /// Decides one submission and enters its entries into the open frame.

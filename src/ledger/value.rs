@@ -10,6 +10,8 @@ use crate::domain::number::InvoiceId;
 const VERSION: u8 = 1;
 /// The largest stored value: a sealed body has its own layout, all others are a few hundred bytes.
 const VALUE_BYTES_MAX: usize = 16 * 1024;
+/// Room for a seal or a row of `inv`, the records that are written for every invoice.
+const RECORD_BYTES_USUAL: usize = 256;
 
 /// A stored value that is not what this version writes.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +42,8 @@ fn format() -> impl config::Config {
 
 /// The bytes of a record, version first.
 pub fn encode<T: Record>(record: &T) -> Vec<u8> {
-    let mut bytes = vec![VERSION];
+    let mut bytes = Vec::with_capacity(RECORD_BYTES_USUAL);
+    bytes.push(VERSION);
     match bincode::encode_into_std_write(record, &mut bytes, format()) {
         Ok(_) => bytes,
         // Writing to memory cannot fail, and every record is far below the limit by the limits of drafts.
