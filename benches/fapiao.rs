@@ -21,7 +21,7 @@ pub(crate) struct Plan {
 impl Plan {
     fn from_args() -> Plan {
         let args: Vec<String> = std::env::args().skip(1).collect();
-        // A path of criterion's options that takes a value would have to be told apart here; none is used with this binary.
+        // The first bare word, as for criterion; values of its options must be written with an equals sign.
         let filter = args.iter().find(|arg| !arg.starts_with('-')).cloned();
         Plan { smoke: args.iter().any(|arg| arg == "--test"), filter }
     }

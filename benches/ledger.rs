@@ -12,6 +12,8 @@ use fapiao::channel::json::parse_draft;
 use fapiao::channel::qr;
 use fapiao::codec::canonical;
 use fapiao::crypto::keyring::Keyring;
+use fapiao::crypto::merkle;
+use fapiao::crypto::note::{Checkpoint, Note};
 use fapiao::domain::kind::{Factor, Kind};
 use fapiao::domain::number::InvoiceId;
 use fapiao::engine::{Engine, Submitted};
@@ -148,6 +150,7 @@ impl Filled {
             turn.set(turn.get() + 1);
             ledger.inclusion(turn.get().wrapping_mul(2_654_435_761) % size, size).expect("a proof")
         };
+        self.proofs_hold();
         criterion.bench_function("inclusion proof", |bench| bench.iter(|| black_box(prove())));
         if plan.wants(&["inclusion proof"]) {
             let times = (0..plan.scaled(2_000))
@@ -159,6 +162,23 @@ impl Filled {
                 .collect();
             let [p50, p99] = percentiles(times);
             println!("inclusion proof at {size} leaves: p50 {:.0} us, p99 {:.0} us", p50 * 1e6, p99 * 1e6);
+        }
+    }
+
+    /// What is measured is right: leaves in checkpoints of all ages, and those checkpoints in the newest.
+    fn proofs_hold(&self) {
+        let ledger = self.engine.ledger();
+        let newest = ledger.published();
+        let notes: Vec<(u64, String)> = ledger.checkpoints().map(|row| row.expect("a checkpoint")).filter(|(size, _)| *size > 0).collect();
+        for (size, note) in notes.iter().rev().step_by(notes.len().div_ceil(12)) {
+            let root = Note::parse(note).and_then(|note| Checkpoint::parse(note.text())).expect("a checkpoint").root;
+            for index in [0, size / 3, size - 1] {
+                let leaf = ledger.leaf(index).expect("readable").expect("published").encode();
+                let path = ledger.inclusion(index, *size).expect("a proof");
+                assert!(merkle::verify_inclusion(&merkle::leaf_hash(&leaf), index, *size, &path, &root), "leaf {index} of {size}");
+            }
+            let path = ledger.consistency(*size, newest.size).expect("a proof");
+            assert!(merkle::verify_consistency(*size, &root, newest.size, &newest.root, &path), "{size} of {}", newest.size);
         }
     }
 

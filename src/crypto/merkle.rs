@@ -169,6 +169,11 @@ impl Tree {
         peaks.copied().reduce(|right, left| node_hash(&left, &right)).unwrap_or(EMPTY_ROOT)
     }
 
+    /// The hashes of each row's right-most tile, which is not full and not stored, bottom row first.
+    pub fn right_edge(&self) -> Vec<Vec<Hash>> {
+        self.edges.iter().map(|edge| edge.hashes.clone()).collect()
+    }
+
     /// The hashes of a row's right-most tile, which is not full and not stored. Its place in the row is `size >> 8 (level + 1)`.
     pub fn partial_tile(&self, level: u8) -> &[Hash] {
         self.edges.get(usize::from(level)).map_or(&[], |edge| &edge.hashes)

@@ -37,6 +37,7 @@ pub use value::InvRecord;
 
 use crate::codec::leaf::Leaf;
 use crate::crypto::keyring::{Keyring, PublicKeys};
+use crate::crypto::merkle;
 use crate::crypto::note::Origin;
 use crate::domain::number::InvoiceId;
 use crate::domain::time::UnixMillis;
@@ -155,6 +156,8 @@ pub type FoundRow = Option<Arc<InvRecord>>;
 #[derive(Debug)]
 struct Front {
     published: Arc<Published>,
+    /// The tiles of the published tree that are not full and therefore not stored: [`merkle::Tree::right_edge`].
+    edge: Arc<Vec<Vec<merkle::Hash>>>,
     book: Book,
 }
 

@@ -1,7 +1,10 @@
 //! Receipts: what proves to anybody that a leaf is in the log, rebuilt from the ledger so that a repeated submission gets the same bytes.
 
+use std::sync::Arc;
+
+use super::tables::Tiles;
 use super::value::Seal;
-use super::{Ledger, LedgerError, recovery};
+use super::{Ledger, LedgerError};
 use crate::codec::leaf::Leaf;
 use crate::crypto::merkle;
 
@@ -60,13 +63,29 @@ impl Ledger {
 
     /// RFC 6962 inclusion proof of the leaf at `index` in the tree of `size` leaves, at most the published size.
     pub fn inclusion(&self, index: u64, size: u64) -> Result<Vec<[u8; 32]>, LedgerError> {
-        let read = |level, n| recovery::tile_at(&self.store, size, level, n);
-        merkle::inclusion_proof(index, size.min(self.published().size), read).map_err(|error| LedgerError::broken(index, error.to_string()))
+        let (published, read) = self.published_tiles();
+        merkle::inclusion_proof(index, size.min(published), read).map_err(|error| LedgerError::broken(index, error.to_string()))
     }
 
     /// RFC 6962 consistency proof between two published sizes.
     pub fn consistency(&self, old: u64, new: u64) -> Result<Vec<[u8; 32]>, LedgerError> {
-        let read = |level, n| recovery::tile_at(&self.store, new, level, n);
-        merkle::consistency_proof(old, new.min(self.published().size), read).map_err(|error| LedgerError::broken(old, error.to_string()))
+        let (published, read) = self.published_tiles();
+        merkle::consistency_proof(old, new.min(published), read).map_err(|error| LedgerError::broken(old, error.to_string()))
+    }
+
+    /// The published size, and how to read the tiles of that tree. They serve every smaller tree as well: a row only grows to the right.
+    fn published_tiles(&self) -> (u64, impl Fn(u8, u64) -> Result<Vec<u8>, LedgerError>) {
+        let (size, edge) = {
+            let front = self.shared.front();
+            (front.published.size, Arc::clone(&front.edge))
+        };
+        let read = move |level: u8, n: u64| match self.store.get::<Tiles>(&(level, n))? {
+            Some(tile) => Ok(tile),
+            None if size.checked_shr(merkle::TILE_HEIGHT * (u32::from(level) + 1)).unwrap_or(0) == n => {
+                Ok(edge.get(usize::from(level)).map_or(Vec::new(), |hashes| hashes.as_flattened().to_vec()))
+            }
+            None => Err(LedgerError::broken(n, format!("tile {level}/{n} is missing"))),
+        };
+        (size, read)
     }
 }

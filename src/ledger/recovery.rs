@@ -140,7 +140,7 @@ impl Ledger {
         let published = Published { size, root: checkpoint.root, note: head.note, time: UnixMillis(head.time_ms) };
         let shared = Arc::new(Shared {
             overlay: Overlay::default(),
-            front: RwLock::new(Front { published: Arc::new(published), book: book.clone() }),
+            front: RwLock::new(Front { published: Arc::new(published), edge: Arc::new(tree.right_edge()), book: book.clone() }),
             read_only,
             poisoned: OnceLock::new(),
         });
@@ -258,7 +258,7 @@ fn why_not_sign(
 }
 
 /// Hashes of the stored tile, or of what there is of it in a tree of `size` leaves.
-pub(super) fn tile_at(store: &Store, size: u64, level: u8, n: u64) -> Result<Vec<u8>, LedgerError> {
+fn tile_at(store: &Store, size: u64, level: u8, n: u64) -> Result<Vec<u8>, LedgerError> {
     if let Some(tile) = store.get::<Tiles>(&(level, n))? {
         return Ok(tile);
     }

@@ -110,6 +110,7 @@ impl Pending {
 struct Work {
     number: u64,
     frame: Frame,
+    edge: Arc<Vec<Vec<merkle::Hash>>>,
     touched: Vec<InvoiceId>,
     waiters: Vec<(oneshot::Sender<Reply>, Outcome)>,
 }
@@ -229,7 +230,8 @@ impl Decider {
         let checkpoint = Checkpoint { origin: self.signer.origin.clone(), size, root };
         let note = checkpoint.sign(&self.signer.keyring.checkpoint().key).encode();
         let frame = Frame { first_index: pending.first_index, entries: pending.entries, tiles: pending.tiles, note, root, time_ms: self.time.0 };
-        let work = Work { number: pending.number, frame, touched: pending.touched, waiters: pending.waiters };
+        let edge = Arc::new(self.tree.right_edge());
+        let work = Work { number: pending.number, frame, edge, touched: pending.touched, waiters: pending.waiters };
         // The committer takes one frame at a time and outlives this thread.
         self.in_flight = self.work.send(work).is_ok();
     }
@@ -332,7 +334,8 @@ impl Committer {
         self.observe(Stage::Locked, frame);
 
         let published = Published { size: frame.size(), root: frame.root, note: frame.note.clone(), time: UnixMillis(frame.time_ms) };
-        self.shared.advance(published, |Front { book, .. }| {
+        self.shared.advance(published, |Front { book, edge, .. }| {
+            *edge = Arc::clone(&work.edge);
             for (index, entry) in (frame.first_index..).zip(&frame.entries) {
                 frame::enter(book, index, &entry.leaf, &entry.seal)?;
             }

@@ -234,13 +234,10 @@ fn family_options(name: &str, cache: &Cache) -> Options {
     blocks.set_block_cache(cache);
     blocks.set_format_version(5);
     blocks.set_block_size(if point_read { 4 << 10 } else { 16 << 10 });
-    let mut options = Options::default();
     if point_read {
         blocks.set_bloom_filter(10.0, false);
-        // Each new number is looked for once, in vain, by the sequencer: the newest rows are in the memtable, whose filter is the cheaper one.
-        options.set_memtable_whole_key_filtering(true);
-        options.set_memtable_prefix_bloom_ratio(0.05);
     }
+    let mut options = Options::default();
     options.set_block_based_table_factory(&blocks);
     // Bodies are ciphertext and tiles are hashes: neither compresses.
     let incompressible = [tables::Bodies::NAME, tables::Tiles::NAME].contains(&name);

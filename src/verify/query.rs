@@ -128,9 +128,7 @@ impl Typed {
     /// Parses what was typed. Spaces around a value and inside a check code are forgiven; anything else is not guessed at.
     pub fn parse(&self) -> Result<Query, Unanswerable> {
         if self.number.trim().len() == 20 && self.number.trim().bytes().all(|b| b.is_ascii_digit()) {
-            return Err(Unanswerable::Unsupported {
-                zh: "全面数字化的电子发票（20位号码）", en: "fully digitalised e-invoice (20-digit number)"
-            });
+            return Err(unsupported(Unsupported::FullyDigital));
         }
         let code =
             InvoiceCode::parse(self.code.trim()).ok_or(malformed("code", "发票代码应为10位或12位数字", "an invoice code has 10 or 12 digits"))?;
