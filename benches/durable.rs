@@ -31,11 +31,9 @@ const FLOOR_CHUNK: u32 = 64;
 
 pub(crate) fn measure(plan: &Plan) {
     if plan.wants(&["durable issue"]) {
-        let (count, rounds) = if plan.smoke { (2_000, 1) } else { (60_000, 3) };
-        throughput(count, rounds);
-    }
-    if plan.wants(&["single issue", "durable issue"]) {
-        latency(plan.scaled(2_000).min(if plan.smoke { 50 } else { u32::MAX }));
+        let (count, rounds, single) = if plan.smoke { (2_000, 1, 50) } else { (50_000, 5, 2_000) };
+        let throughput = throughput(count, rounds);
+        println!("durable issue: {throughput}, {}", latency(single));
     }
 }
 
@@ -64,56 +62,57 @@ impl Cost {
     }
 }
 
-fn throughput(count: u32, rounds: u32) {
+/// Rates, ratios and records per commit: of each round as it is done, and the medians.
+fn throughput(count: u32, rounds: u32) -> String {
     let drafts: Vec<String> = (0..count).map(site::draft).collect();
     let accepted: Vec<Accepted> = drafts.iter().map(|draft| site::accept(draft)).collect();
-    let mut ratios = [Vec::new(), Vec::new(), Vec::new()];
+    let [mut rates, mut floors, mut ratios, mut with_parsing, mut by_cpu, mut sizes] = [const { Vec::new() }; 6];
     for round in 1..=rounds {
         let from_drafts = {
             let site = Site::new();
             let engine = site.create();
             Cost::of(count, || issue(count, |nth| begin(&engine, &drafts[nth as usize])))
         };
-        let from_sealed = {
+        let (from_signed, bare_writes) = {
             let site = Site::new();
             let engine = site.create();
-            let keyring = site.keyring();
-            let sealed: Vec<Submission> = accepted.iter().map(|accepted| site::seal(accepted, &keyring)).collect();
-            Cost::of(count, || issue(count, |nth| submit(&engine, sealed[nth as usize].clone())))
+            let (keyring, first) = (site.keyring(), engine.ledger().published().size);
+            let signed: Vec<Submission> = accepted.iter().map(|accepted| site::seal(accepted, &keyring)).collect();
+            let cost = Cost::of(count, || issue(count, |nth| submit(&engine, signed[nth as usize].clone())));
+            (cost, write_bare(&frames_of(engine, &site, first, count), None))
         };
         let site = Site::new();
         let engine = site.create();
         let (keyring, first) = (site.keyring(), engine.ledger().published().size);
-        let from_accepted = Cost::of(count, || issue(count, |nth| submit(&engine, site::seal(&accepted[nth as usize], &keyring))));
         let messages: Vec<Vec<u8>> = accepted.iter().map(|accepted| message(&site::seal(accepted, &keyring))).collect();
+        let from_accepted = Cost::of(count, || issue(count, |nth| submit(&engine, site::seal(&accepted[nth as usize], &keyring))));
         let frames = frames_of(engine, &site, first, count);
-        let (bare_writes, floor) = (write_bare(&frames, None), write_bare(&frames, Some((&keyring.authority().key, &messages))));
+        let floor = write_bare(&frames, Some((&keyring.authority().key, &messages)));
 
         let per_commit = f64::from(count) / frames.len() as f64;
-        println!(
-            "durable issue, round {round} of {rounds}, {count} invoices, {SIGNERS} signers, {IN_FLIGHT} in flight, {per_commit:.0} records per commit:"
-        );
-        let show = |name: &str, cost: Cost, limit: Cost| {
+        println!("round {round} of {rounds}: {count} invoices, {SIGNERS} signers, {IN_FLIGHT} in flight, {per_commit:.0} records per commit");
+        for (name, cost, limit) in [
+            ("floor", floor, floor),
+            ("from accepted invoices", from_accepted, floor),
+            ("from JSON drafts", from_drafts, floor),
+            ("floor without signing", bare_writes, bare_writes),
+            ("from signed submissions", from_signed, bare_writes),
+        ] {
             let (rate, ratio, cpu) = (cost.rate(), cost.rate() / limit.rate(), cost.cpu_us());
             println!("  {name:<28} {rate:>8.0}/s   ratio {ratio:.2}   CPU {cpu:>5.1} us a record");
-            ratio
-        };
-        show("floor", floor, floor);
-        ratios[0].push(show("from accepted invoices", from_accepted, floor));
-        ratios[1].push(show("from JSON drafts", from_drafts, floor));
-        show("floor without signing", bare_writes, bare_writes);
-        ratios[2].push(show("from signed submissions", from_sealed, bare_writes));
-        println!(
-            "durable issue: {:.0}/s, floor: {:.0}/s, ratio {:.2}, records per commit {per_commit:.0}",
-            from_accepted.rate(),
-            floor.rate(),
-            from_accepted.rate() / floor.rate()
-        );
+        }
+        rates.push(from_accepted.rate());
+        floors.push(floor.rate());
+        ratios.push(from_accepted.rate() / floor.rate());
+        with_parsing.push(from_drafts.rate() / floor.rate());
+        by_cpu.push(floor.cpu_us() / from_accepted.cpu_us());
+        sizes.push(per_commit);
     }
-    let [accepted, drafts, sealed] = ratios.map(median);
-    println!(
-        "durable issue, median of {rounds} rounds: ratio {accepted:.2} (with draft parsing {drafts:.2}; sequencer against bare writes {sealed:.2})"
-    );
+    let [rate, floor, ratio, with_parsing, by_cpu, per_commit] = [rates, floors, ratios, with_parsing, by_cpu, sizes].map(median);
+    format!(
+        "{rate:.0}/s, floor: {floor:.0}/s, ratio {ratio:.2} (with draft parsing {with_parsing:.2}, by CPU time {by_cpu:.2}), \
+         records per commit {per_commit:.0}"
+    )
 }
 
 /// Hands in all of `count` from [`SIGNERS`] threads, each keeping its part of [`IN_FLIGHT`] under way, and waits for every outcome.
@@ -283,7 +282,7 @@ fn replace(path: &Path, parent: &Path, note: &str) {
 }
 
 /// One invoice after the other, each answered before the next is sent, by turns with as many fsyncs of a small file.
-fn latency(count: u32) {
+fn latency(count: u32) -> String {
     const TURN: u32 = 25;
     let site = Site::new();
     let engine = site.create();
@@ -304,15 +303,9 @@ fn latency(count: u32) {
         }
     }
     let ([p50, p99], [sync50, sync99]) = (percentiles(issued), percentiles(synced));
-    println!(
-        "single issue, one by one: p50 {:.2} ms, p99 {:.2} ms; fsync p50 {:.2} ms, p99 {:.2} ms; ratio {:.1} and {:.1}",
-        p50 * 1e3,
-        p99 * 1e3,
-        sync50 * 1e3,
-        sync99 * 1e3,
-        p50 / sync50,
-        p99 / sync99
-    );
+    let [p50, p99, sync50, sync99] = [p50, p99, sync50, sync99].map(|seconds| seconds * 1e3);
+    let (ratio50, ratio99) = (p50 / sync50, p99 / sync99);
+    format!("single-issue latency p50 {p50:.2} ms, p99 {p99:.2} ms, {ratio50:.1} and {ratio99:.1} fsyncs of p50 {sync50:.2} ms, p99 {sync99:.2} ms")
 }
 
 /// p50 and p99, in seconds.
