@@ -25,8 +25,8 @@ use crate::domain::taxpayer::TaxpayerId;
 use crate::domain::time::{Day, UnixMillis};
 use crate::issue::{self, Randomness};
 use crate::ledger::{
-    Creation, Fsck, FsckReport, InvRecord, Ledger, LedgerError, Observer, Opening, Outcome, Receipt, Refusal, Remark, Sealed, StoreError, StoreSizes,
-    Submission, SubmitError,
+    Creation, Fsck, FsckReport, Home, InvRecord, Ledger, LedgerError, Observer, Opening, Outcome, Receipt, Refusal, Remark, Sealed, StoreError,
+    StoreSizes, Submission, SubmitError,
 };
 use crate::limits::{BATCH_IDS_MAX, ISSUE_DAYS_BACK, KEY_FILE_BYTES_MAX};
 use crate::verify::answer::{Answer, AsOf};
@@ -243,7 +243,8 @@ impl Engine {
     pub fn create(config: Config) -> Result<Engine, EngineError> {
         let passphrase = config.passphrase.as_ref().ok_or(EngineError::Locked)?;
         let path = keyring_path(&config.directory);
-        Ledger::may_create(&config.directory)?;
+        let home = Home::from(config.directory.clone());
+        Ledger::may_create(&home)?;
         if path.exists() {
             return Err(StoreError::Exists(config.directory.clone()).into());
         }
@@ -266,7 +267,7 @@ impl Engine {
         let origin = Origin::new(&host, random()?);
         let keyring = Arc::new(keyring);
         let ledger = Ledger::create(Creation {
-            directory: config.directory.clone(),
+            home,
             sizes: config.sizes,
             origin,
             keyring: Arc::clone(&keyring),
@@ -288,7 +289,7 @@ impl Engine {
             None => None,
         };
         let ledger = Ledger::open(Opening {
-            directory: config.directory,
+            home: config.directory.into(),
             sizes: config.sizes,
             keyring: keyring.clone(),
             clock: Arc::clone(&config.clock),
@@ -426,7 +427,7 @@ impl Engine {
         let mark = self.ledger.mark(query.id()).map(|marked| marked.mark);
         let row = row.map(Arc::as_ref);
         let now = as_of.time;
-        let checked = check::check(query, Registered { row, mark }, self.ledger.keys());
+        let checked = check::check(query, Registered { row, mark, behind: self.ledger.is_behind() }, self.ledger.keys());
         let mut answer = Answer::checked(query, checked, row, mark, as_of);
         answer.crc_ok = question.crc_ok;
         if answer.verdict.matched() {

@@ -78,8 +78,32 @@ pub const CLOCK_BEHIND_MAX_MS: u64 = 5_000;
 /// Counts that may wait for the disk before whoever counts helps to flush: about 100 bytes each.
 pub const COUNTS_PENDING_MAX: usize = 100_000;
 
+/// Counts that may wait while the disk takes none, before a verification is refused rather than not counted: 100 MB.
+pub const COUNTS_PENDING_IN_TROUBLE_MAX: usize = 1_000_000;
+
 /// How long a count may wait for the disk, in milliseconds: half of the second that is promised.
 pub const COUNT_FLUSH_MS: u64 = 500;
+
+/// Rows of a table read at once: at most 1,024 x 8 KiB of tiles, of anything else below 2 MiB, so that the database is never held for long.
+pub const SCAN_PAGE_ROWS: usize = 1_024;
+
+/// Leaves from which a derived table is rebuilt before its rows are written: below 4 MiB.
+pub const REBUILD_CHUNK: usize = 4_096;
+
+/// The inventory of a closed database at most, in bytes: 100 a file, and ten thousand tables of 64 MiB are 640 GB.
+pub const INVENTORY_BYTES_MAX: usize = 1 << 20;
+
+/// How often it is tried to go on after trouble with the disk, in milliseconds.
+pub const RESUME_EVERY_MS: u64 = 500;
+
+/// What must fit on the disk before it is tried to go on, in bytes: RocksDB's first files on opening, and a frame.
+pub const RESUME_PROBE_BYTES: usize = 1 << 20;
+
+/// Why a ledger is reopened under another origin, in bytes of UTF-8.
+pub const REASON_BYTES_MAX: usize = 1_024;
+
+/// Backups kept unless told otherwise: two weeks of daily ones.
+pub const BACKUPS_KEPT: usize = 14;
 
 /// Leaves that `fsck` reads before it checks their signatures together: about 300 bytes each.
 pub const FSCK_CHUNK: usize = 8_192;

@@ -9,8 +9,8 @@ Without arguments it reads requests from standard input, one JSON object per lin
   encode             draft, check_code, salt, authority_seed, tag_key, host, perhaps issuer_seed
   decode             face, rest
   decode_qr          text, public_key
-  event              event (3-7), data, salt, authority_seed
-  decode_event       event (3-7), data in bytes
+  event              event (3-7, 14), data, salt, authority_seed
+  decode_event       event (3-7, 14), data in bytes
                        3 {id: {code, number}, day}        4 {id, mark}        5 {taxpayer, kind, code, first, last}
                        6 {code, first, last, mark}        7 {algorithm, role, key_id, public_key, valid_from, valid_until or null}
                        a mark is its number or lost, stolen, abnormal, blank_void, lifted, red_before_import
@@ -970,7 +970,15 @@ def event_data(event: int, data: Values) -> bytes:
         kind = kind_in(data)
         need(f"{kind:02}" in KINDS, "kind: unknown value")
         return b"\1" + write_text(TAX_ID(str_in(data, "taxpayer"))) + bytes([kind]) + numbers
-    need(event == 7, "event: not 3 to 7")
+    if event == 14:
+        lost = data.get("lost")
+        beyond = None if lost is None else int_in(object_in(data, "lost"), "size", 8) + hex_in(object_in(data, "lost"), "root", 32)
+        reason = str_in(data, "reason")
+        need(0 < len(reason.encode()) <= 1024, "reason: empty or too long")
+        need(all(ORIGIN.fullmatch(str_in(data, name)) for name in ("previous", "origin")), "origin: not <host>/<16 hex digits>")
+        kept = write_text(str_in(data, "previous")) + int_in(data, "size", 8) + hex_in(data, "root", 32)
+        return b"\1" + kept + write_opt(beyond) + write_text(str_in(data, "origin")) + write_text(reason)
+    need(event == 7, "event: not 3 to 7, nor 14")
     algorithm, role = int_in(data, "algorithm", 1), int_in(data, "role", 1)
     need(algorithm == b"\1" and role[0] in (1, 2, 3, 6), "algorithm or role: not of a public key")
     public, identity = hex_in(data, "public_key", 32), hex_in(data, "key_id", 8)
@@ -1004,6 +1012,11 @@ def read_event_data(event: int, data: bytes) -> Values:
         values |= {"public_key": reader.take(32).hex(), "valid_from": reader.uint(8)}
         until = reader.uint(8)
         values["valid_until"] = None if until == ALL_ONES else until
+    elif event == 14:
+        values |= {"previous": reader.text(), "size": reader.uint(8), "root": reader.take(32).hex(), "lost": None}
+        if reader.present():
+            values["lost"] = {"size": reader.uint(8), "root": reader.take(32).hex()}
+        values |= {"origin": reader.text(), "reason": reader.text()}
     reader.end()
     need(event_data(event, values) == data, "not the one encoding of its values")
     return values
@@ -1023,12 +1036,12 @@ def op_event(request: Values) -> Values:
 
 def op_leaf(request: Values) -> Values:
     event, kind, flags = int_in(request, "event", 1), kind_in(request), int_in(request, "flags", 2)
-    need(1 <= event[0] <= 13, "event: unknown value")
+    need(1 <= event[0] <= 14, "event: unknown value")
     need(f"{kind:02}" in KINDS if event[0] <= 4 else kind == 0, "kind: does not suit the event")
     need(flags in (b"\0\0", b"\0\1"), "flags: unknown bit")
     tag, reference = hex_in(request, "id_tag", 32), u64_or_ones(request, "ref_index")
     need(event[0] <= 4 or not any(tag), "id_tag: not zeros")
-    if event[0] <= 7:
+    if event[0] <= 7 or event[0] == 14:
         need((reference != b"\xff" * 8) == (event[0] in (2, 3, 4)), "ref_index: does not suit the event")
     head = b"\0\1" + event + bytes([kind]) + b"\0\0" + flags
     leaf = head + int_in(request, "time_ms", 8) + reference + tag + hex_in(request, "commit", 32) + hex_in(request, "key_id", 8)

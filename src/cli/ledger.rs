@@ -136,7 +136,7 @@ fn adopt(plain: &Plain) -> Result<Exit, Failure> {
     let path = keyring_path(&plain.data.data);
     let sealed = read_bounded(&path, KEY_FILE_BYTES_MAX)?;
     let keyring = keyfile::open(&sealed, &passphrase).map_err(|error| EngineError::Keyring { path, error })?;
-    let checkpoint = Ledger::adopt(plain.data.data.clone(), StoreSizes::default(), &keyring).map_err(EngineError::from)?;
+    let checkpoint = Ledger::adopt(&plain.data.data.clone().into(), StoreSizes::default(), &keyring).map_err(EngineError::from)?;
     let value = json!({ "origin": checkpoint.origin.as_str(), "size": checkpoint.size });
     print(plain.json, &value, &format!("adopted {} at size {}: this copy signs from here on", checkpoint.origin, checkpoint.size))?;
     Ok(Exit::Fine)

@@ -4,11 +4,13 @@ use super::leaf::KeyId;
 use super::reader::{DecodeError, DecodeReason, Reader};
 use super::writer::Writer;
 use crate::crypto::hash;
+use crate::crypto::note::Origin;
 use crate::domain::allotment::{Allotment, Mark, NumberRange};
 use crate::domain::kind::Kind;
 use crate::domain::number::{InvoiceCode, InvoiceId, InvoiceNumber};
 use crate::domain::taxpayer::TaxpayerId;
 use crate::domain::time::{Day, UnixMillis};
+use crate::limits::REASON_BYTES_MAX;
 
 /// The kinds of leaves. Numbers are signed and never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,11 +42,13 @@ pub enum Event {
     ClaimBatch = 12,
     /// A dated revocation list.
     RevocationList = 13,
+    /// A part of the log was lost; it goes on under another origin.
+    Reopen = 14,
 }
 
 impl Event {
     /// Every event, by number.
-    pub const ALL: [Event; 13] = [
+    pub const ALL: [Event; 14] = [
         Event::Issue,
         Event::Red,
         Event::Void,
@@ -58,9 +62,10 @@ impl Event {
         Event::Result,
         Event::ClaimBatch,
         Event::RevocationList,
+        Event::Reopen,
     ];
 
-    /// The number that is signed, 1 to 13.
+    /// The number that is signed, 1 to 14.
     pub const fn number(self) -> u8 {
         self as u8
     }
@@ -86,6 +91,7 @@ impl Event {
             Event::Result => "result",
             Event::ClaimBatch => "claim_batch",
             Event::RevocationList => "revocation_list",
+            Event::Reopen => "reopen",
         }
     }
 
@@ -243,6 +249,25 @@ pub enum EventData {
     },
     /// A public key.
     Key(KeyRecord),
+    /// Why and where the log goes on under another origin.
+    Reopen(Notice),
+}
+
+/// What is said to everybody when a log goes on from a copy that is older than what was signed: its first leaf under the new origin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// The origin that is given up.
+    pub previous: Origin,
+    /// Leaves of the copy that goes on.
+    pub size: u64,
+    /// Root over them, the same under both origins.
+    pub root: [u8; 32],
+    /// Size and root of the last checkpoint that is known to have been signed under the old origin and is given up, if any is.
+    pub lost: Option<(u64, [u8; 32])>,
+    /// The origin from this leaf on.
+    pub origin: Origin,
+    /// Why, in the administrator's words: not empty, and free of personal text.
+    pub reason: String,
 }
 
 impl EventData {
@@ -254,6 +279,7 @@ impl EventData {
             EventData::Allot(_) => Event::Allot,
             EventData::AllotmentStatus { .. } => Event::AllotmentStatus,
             EventData::Key(_) => Event::Key,
+            EventData::Reopen(_) => Event::Reopen,
         }
     }
 
@@ -272,6 +298,13 @@ impl EventData {
             EventData::Key(key) => {
                 writer.u8(Algorithm::Ed25519 as u8).u8(key.role as u8).bytes(&key.key_id.0).u16(32).bytes(&key.public);
                 writer.u64(key.valid_from.0).u64(key.valid_until.map_or(u64::MAX, |until| until.0))
+            }
+            EventData::Reopen(notice) => {
+                writer.text(notice.previous.as_str()).u64(notice.size).bytes(&notice.root);
+                writer.opt(notice.lost, |writer, (size, root)| {
+                    writer.u64(size).bytes(&root);
+                });
+                writer.text(notice.origin.as_str()).text(&notice.reason)
             }
         };
         writer.into_bytes()
@@ -294,6 +327,18 @@ impl EventData {
                     mark: read_mark(reader, |mark| matches!(mark, Mark::Lost | Mark::Stolen | Mark::BlankVoid | Mark::Lifted))?,
                 }),
                 Event::Key => read_key(reader).map(EventData::Key),
+                Event::Reopen => Ok(EventData::Reopen(Notice {
+                    previous: reader.value("previous origin", |reader| reader.text("previous origin"), Origin::parse)?,
+                    size: reader.u64()?,
+                    root: reader.array()?,
+                    lost: reader.opt("lost", |reader| Ok((reader.u64()?, reader.array()?)))?,
+                    origin: reader.value("origin", |reader| reader.text("origin"), Origin::parse)?,
+                    reason: reader.value(
+                        "reason",
+                        |reader| reader.text("reason"),
+                        |text| (text.len() <= REASON_BYTES_MAX).then(|| text.to_owned()),
+                    )?,
+                })),
                 Event::Issue
                 | Event::Red
                 | Event::AnswersRoot

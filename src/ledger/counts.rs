@@ -12,7 +12,7 @@ use super::tables::Counts as CountTable;
 use super::value::CountRecord;
 use crate::domain::number::InvoiceId;
 use crate::domain::time::UnixMillis;
-use crate::limits::{COUNT_FLUSH_MS, COUNTS_PENDING_MAX};
+use crate::limits::{COUNT_FLUSH_MS, COUNTS_PENDING_IN_TROUBLE_MAX, COUNTS_PENDING_MAX};
 
 /// Count of matching verifications, this one included, and when the first one was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,8 +46,18 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Counts in memory only, until [`Counts::close`] writes them.
+    #[cfg(feature = "faults")]
+    pub(super) fn without_thread(store: Arc<Store>) -> Counts {
+        Counts { inner: Counts::inner(store), flusher: None }
+    }
+
+    fn inner(store: Arc<Store>) -> Arc<Inner> {
+        Arc::new(Inner { store, pending: DashMap::new(), closing: AtomicBool::new(false), wake: Default::default() })
+    }
+
     pub(super) fn start(store: Arc<Store>) -> std::io::Result<Counts> {
-        let inner = Arc::new(Inner { store, pending: DashMap::new(), closing: AtomicBool::new(false), wake: Default::default() });
+        let inner = Counts::inner(store);
         let worker = Arc::clone(&inner);
         let flusher = std::thread::Builder::new().name("counts".into()).spawn(move || worker.run())?;
         Ok(Counts { inner, flusher: Some(flusher) })
@@ -55,8 +65,11 @@ impl Counts {
 
     /// Counts one matching verification.
     pub fn add(&self, id: InvoiceId, now: UnixMillis) -> Result<Tally, StoreError> {
-        if self.inner.pending.len() > COUNTS_PENDING_MAX {
-            self.inner.flush()?;
+        if self.inner.pending.len() > COUNTS_PENDING_MAX
+            && let Err(error) = self.inner.flush()
+            && self.inner.pending.len() > COUNTS_PENDING_IN_TROUBLE_MAX
+        {
+            return Err(error);
         }
         let mut slot = match self.inner.pending.entry(id) {
             dashmap::Entry::Occupied(slot) => slot.into_ref(),

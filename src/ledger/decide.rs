@@ -231,7 +231,8 @@ fn tag_of<S: State>(state: &S, id: InvoiceId, row: &InvRecord) -> [u8; 32] {
     state.id_tag(row.original.and_then(InvoiceId::from_bytes).unwrap_or(id))
 }
 
-fn unplaced(event: Event, kind: Option<Kind>, ref_index: Option<u64>, id_tag: [u8; 32], sealed: SealedEvent) -> Unplaced {
+/// An entry for an event without an invoice of its own.
+pub(super) fn unplaced(event: Event, kind: Option<Kind>, ref_index: Option<u64>, id_tag: [u8; 32], sealed: SealedEvent) -> Unplaced {
     let key_id: KeyId = sealed.key_id;
     Unplaced {
         leaf: Leaf { event, kind, imported: false, time_ms: 0, ref_index, id_tag, commit: sealed.commit, key_id },

@@ -1,7 +1,7 @@
 //! A frame: the entries of one commit, and the one function that turns them into rows.
 
-use super::store::{Batch, StoreError};
-use super::tables::{AllotKey, Allotments, Bodies, ByTaxpayer, Heads, Invoices, Keys, Leaves, Seals, TaxKey, Tiles};
+use super::store::{Batch, Store, StoreError};
+use super::tables::{AllotKey, Allotments, Bodies, ByTaxpayer, Heads, Invoices, Keys, Leaves, Reopens, Seals, Table as _, TaxKey, Tiles};
 use super::value::{AllotRecord, HeadRecord, InvRecord, Seal};
 use super::{Book, LedgerError};
 use crate::codec::canonical;
@@ -61,7 +61,9 @@ pub fn apply(
         if let Some(body) = &entry.body {
             batch.put_raw::<Bodies>(&index, body);
         }
-        apply_derived(index, &entry.leaf, &entry.seal, batch)?;
+        if let Some(row) = derived_row(index, &entry.leaf, &entry.seal)? {
+            row.put(index, batch);
+        }
     }
     for (id, row) in rows {
         batch.put::<Invoices>(&id, &row);
@@ -73,15 +75,59 @@ pub fn apply(
     Ok(())
 }
 
-/// The rows of `allot`, `key` and `tax` that follow from one leaf.
-fn apply_derived(index: u64, leaf: &Leaf, seal: &Seal, batch: &mut Batch<'_>) -> Result<(), LedgerError> {
-    match (leaf.event, seal) {
+/// The one row, beside the states of invoices, that follows from a leaf.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DerivedRow {
+    /// Of `tax`.
+    ByTaxpayer(TaxKey),
+    /// Of `allot`.
+    Allotment(AllotKey, AllotRecord),
+    /// Of `key`.
+    Key(Vec<u8>),
+    /// Of `reopen`.
+    Reopen(Vec<u8>),
+}
+
+impl DerivedRow {
+    /// The table that it is of.
+    pub fn table(&self) -> &'static str {
+        match self {
+            DerivedRow::ByTaxpayer(_) => ByTaxpayer::NAME,
+            DerivedRow::Allotment(..) => Allotments::NAME,
+            DerivedRow::Key(_) => Keys::NAME,
+            DerivedRow::Reopen(_) => Reopens::NAME,
+        }
+    }
+
+    /// Puts it into a batch; `index` is its leaf.
+    pub fn put(&self, index: u64, batch: &mut Batch<'_>) {
+        match self {
+            DerivedRow::ByTaxpayer(key) => batch.put_raw::<ByTaxpayer>(key, &[]),
+            DerivedRow::Allotment(key, record) => batch.put::<Allotments>(key, record),
+            DerivedRow::Key(data) => batch.put_raw::<Keys>(&index, data),
+            DerivedRow::Reopen(data) => batch.put_raw::<Reopens>(&index, data),
+        }
+    }
+
+    fn is_in(&self, index: u64, store: &Store) -> Result<bool, StoreError> {
+        Ok(match self {
+            DerivedRow::ByTaxpayer(key) => store.get::<ByTaxpayer>(key)?.is_some(),
+            DerivedRow::Allotment(key, record) => store.get::<Allotments>(key)?.as_ref() == Some(record),
+            DerivedRow::Key(data) => store.get::<Keys>(&index)?.as_ref() == Some(data),
+            DerivedRow::Reopen(data) => store.get::<Reopens>(&index)?.as_ref() == Some(data),
+        })
+    }
+}
+
+/// The row of `allot`, `key`, `reopen` or `tax` that follows from one leaf, if one does.
+pub fn derived_row(index: u64, leaf: &Leaf, seal: &Seal) -> Result<Option<DerivedRow>, LedgerError> {
+    Ok(match (leaf.event, seal) {
         (Event::Issue | Event::Red, Seal::Invoice(invoice)) => {
             let face = canonical::decode_face(&invoice.face).map_err(|error| LedgerError::broken(index, format!("face: {error}")))?;
-            batch.put_raw::<ByTaxpayer>(&TaxKey { taxpayer: face.seller_id, date: face.date, index }, &[]);
+            Some(DerivedRow::ByTaxpayer(TaxKey { taxpayer: face.seller_id, date: face.date, index }))
         }
-        (Event::Allot, Seal::Event(event)) => {
-            if let EventData::Allot(allotment) = decode_event(index, Event::Allot, &event.data)? {
+        (Event::Allot | Event::AllotmentStatus, Seal::Event(event)) => match decode_event(index, leaf.event, &event.data)? {
+            EventData::Allot(allotment) => {
                 let record = AllotRecord {
                     first: allotment.range.first.to_bytes(),
                     taxpayer: allotment.taxpayer.as_str().to_owned(),
@@ -90,20 +136,27 @@ fn apply_derived(index: u64, leaf: &Leaf, seal: &Seal, batch: &mut Batch<'_>) ->
                     index,
                 };
                 let last = InvoiceId { code: allotment.range.code, number: allotment.range.last };
-                batch.put::<Allotments>(&AllotKey { mark: false, last, index }, &record);
+                Some(DerivedRow::Allotment(AllotKey { mark: false, last, index }, record))
             }
-        }
-        (Event::AllotmentStatus, Seal::Event(event)) => {
-            if let EventData::AllotmentStatus { range, mark } = decode_event(index, Event::AllotmentStatus, &event.data)? {
+            EventData::AllotmentStatus { range, mark } => {
                 let record = AllotRecord { first: range.first.to_bytes(), taxpayer: String::new(), kind: 0, mark: mark as u8, index };
                 let last = InvoiceId { code: range.code, number: range.last };
-                batch.put::<Allotments>(&AllotKey { mark: true, last, index }, &record);
+                Some(DerivedRow::Allotment(AllotKey { mark: true, last, index }, record))
             }
-        }
-        (Event::Key, Seal::Event(event)) => batch.put_raw::<Keys>(&index, &event.data),
-        _ => {}
+            EventData::Void { .. } | EventData::Status { .. } | EventData::Key(_) | EventData::Reopen(_) => None,
+        },
+        (Event::Key, Seal::Event(event)) => Some(DerivedRow::Key(event.data.clone())),
+        (Event::Reopen, Seal::Event(event)) => Some(DerivedRow::Reopen(event.data.clone())),
+        _ => None,
+    })
+}
+
+/// Whether the row that follows from a leaf is stored.
+pub fn derived_rows_are_there(store: &Store, index: u64, leaf: &Leaf, seal: &Seal) -> Result<(), LedgerError> {
+    match derived_row(index, leaf, seal)? {
+        Some(row) if !row.is_in(index, store)? => Err(LedgerError::broken(index, format!("its row of {} is missing", row.table()))),
+        Some(_) | None => Ok(()),
     }
-    Ok(())
 }
 
 /// Enters into `book` what one leaf says about allotments.

@@ -6,10 +6,15 @@
 mod book;
 mod counts;
 mod decide;
+mod faults;
+mod files;
 mod frame;
 mod fsck;
 mod lock;
+mod opening;
 mod overlay;
+mod place;
+mod rebuild;
 mod receipt;
 mod recovery;
 mod sequencer;
@@ -28,10 +33,18 @@ use tokio::sync::oneshot;
 
 pub use book::{Allotted, Book, Marked};
 pub use counts::{Counts, Tally};
+#[cfg(feature = "faults")]
+pub use faults::{BUGS, Bug, plant, plant_from_environment};
+pub use files::Files;
 pub use fsck::{Finding, Fsck, FsckReport};
+pub use opening::{Creation, Opening, Reopening};
 pub use receipt::{Receipt, Sealed};
-pub use recovery::{Creation, Opening};
-pub use store::{StoreError, StoreSizes};
+pub use recovery::{Obstacle, Origins};
+#[cfg(feature = "faults")]
+pub use sequencer::{Stepped, Stepper};
+#[cfg(feature = "faults")]
+pub use store::simulated;
+pub use store::{Home, StoreError, StoreSizes};
 pub use submission::{ImportedEvent, Outcome, Refusal, Remark, SealedEvent, SealedInvoice, Submission};
 pub use value::InvRecord;
 
@@ -94,12 +107,23 @@ pub enum LedgerError {
         /// What is wrong.
         reason: String,
     },
+    /// This copy cannot be said to be the newest.
+    #[error("not adopted: {0}")]
+    NotAdopted(Obstacle),
+    /// The copy may sign as it is.
+    #[error("nothing keeps this ledger from signing; it goes on under its origin")]
+    NothingToReopen,
     /// The ledger had stopped before.
     #[error("{0}")]
     Stopped(String),
 }
 
 impl LedgerError {
+    /// Whether the disk is to blame, so that the same may succeed once the cause is gone.
+    pub fn is_trouble(&self) -> bool {
+        matches!(self, LedgerError::Store(error) if error.is_trouble())
+    }
+
     fn broken(index: u64, reason: String) -> LedgerError {
         LedgerError::Broken { index, reason }
     }
@@ -122,6 +146,9 @@ pub enum SubmitError {
         /// Time of the newest leaf.
         head: UnixMillis,
     },
+    /// The disk refuses. Whether this was logged is not known: submitted again later, it gets its first receipt if it was.
+    #[error("the disk gives trouble, and writing goes on once it no longer does: {0}")]
+    Unavailable(String),
     /// The ledger is being closed.
     #[error("the ledger is closing")]
     Closing,
@@ -167,12 +194,19 @@ struct Shared {
     overlay: overlay::Overlay,
     /// Held for as long as it takes to copy an Arc or to look a number up.
     front: RwLock<Front>,
-    /// Why nothing may be signed, if so: from the start, or since an invariant broke.
-    read_only: Option<String>,
+    /// Why nothing may be signed, if so, since the start.
+    obstacle: Option<Obstacle>,
+    /// What the disk said, until it is over. Held for as long as it takes to copy a text.
+    trouble: RwLock<Option<String>>,
+    /// Why nothing is signed any more, since an invariant broke.
     poisoned: OnceLock<String>,
 }
 
 impl Shared {
+    fn new(front: Front, obstacle: Option<Obstacle>) -> Shared {
+        Shared { overlay: overlay::Overlay::default(), front: RwLock::new(front), obstacle, trouble: RwLock::new(None), poisoned: OnceLock::new() }
+    }
+
     fn front(&self) -> std::sync::RwLockReadGuard<'_, Front> {
         self.front.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -188,19 +222,40 @@ impl Shared {
         Ok(())
     }
 
+    fn replace_front(&self, published: Published, edge: Arc<Vec<Vec<merkle::Hash>>>, book: Book) {
+        let mut front = self.front.write().unwrap_or_else(PoisonError::into_inner);
+        *front = Front { published: Arc::new(published), edge, book };
+    }
+
     fn may_write(&self) -> Result<(), SubmitError> {
         if let Some(reason) = self.poisoned.get() {
             return Err(SubmitError::Poisoned(reason.clone()));
         }
-        match &self.read_only {
-            Some(reason) => Err(SubmitError::ReadOnly(reason.clone())),
+        if let Some(obstacle) = &self.obstacle {
+            return Err(SubmitError::ReadOnly(obstacle.to_string()));
+        }
+        match self.trouble.read().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            Some(reason) => Err(SubmitError::Unavailable(reason.clone())),
             None => Ok(()),
         }
     }
 
-    /// Stops all writing. The first reason is the one that counts.
-    fn poison(&self, error: &LedgerError) -> SubmitError {
-        SubmitError::Poisoned(self.poisoned.get_or_init(|| error.to_string()).clone())
+    fn in_trouble(&self) -> bool {
+        self.poisoned.get().is_none() && self.trouble.read().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    fn end_trouble(&self) {
+        *self.trouble.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Stops all writing: until the disk is well again if the disk is to blame, for good otherwise. The first reason is the one that counts.
+    fn stop(&self, error: &LedgerError) -> SubmitError {
+        if error.is_trouble() {
+            let mut trouble = self.trouble.write().unwrap_or_else(PoisonError::into_inner);
+            SubmitError::Unavailable(trouble.get_or_insert_with(|| error.to_string()).clone())
+        } else {
+            SubmitError::Poisoned(self.poisoned.get_or_init(|| error.to_string()).clone())
+        }
     }
 }
 
@@ -209,7 +264,7 @@ pub struct Ledger {
     store: Arc<Store>,
     shared: Arc<Shared>,
     keys: PublicKeys,
-    origin: Origin,
+    origins: Origins,
     counts: Counts,
     jobs: Option<Sender<sequencer::Job>>,
     threads: Vec<JoinHandle<()>>,
@@ -217,7 +272,7 @@ pub struct Ledger {
 
 impl std::fmt::Debug for Ledger {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ledger").field("origin", &self.origin).field("directory", &self.store.directory()).finish_non_exhaustive()
+        f.debug_struct("Ledger").field("origin", self.origin()).field("directory", &self.store.directory()).finish_non_exhaustive()
     }
 }
 
@@ -229,17 +284,32 @@ impl Ledger {
 
     /// The file that must not be copied with the data.
     pub fn lock_path(&self) -> PathBuf {
-        lock::LockFile::beside(self.directory()).path().into()
+        lock::LockFile::beside(self.store.home()).path().into()
     }
 
-    /// Note name of this log.
+    /// Note name of this log, now.
     pub fn origin(&self) -> &Origin {
-        &self.origin
+        self.origins.current()
+    }
+
+    /// Every origin under which this log was signed, and from where.
+    pub fn origins(&self) -> &Origins {
+        &self.origins
+    }
+
+    /// Why this copy does not sign, if it could be told at the start.
+    pub fn obstacle(&self) -> Option<&Obstacle> {
+        self.shared.obstacle.as_ref()
     }
 
     /// The log's public keys with their validity.
     pub fn keys(&self) -> &PublicKeys {
         &self.keys
+    }
+
+    /// Whether it is known that more, or something else, was signed than this copy has.
+    pub fn is_behind(&self) -> bool {
+        self.shared.obstacle.as_ref().is_some_and(Obstacle::is_behind)
     }
 
     /// How often invoices were verified.

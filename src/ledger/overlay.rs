@@ -69,6 +69,11 @@ impl Overlay {
         self.slots.iter().map(|slot| *slot.key()).collect()
     }
 
+    /// Forgets everything: the database was opened anew and has all there is.
+    pub fn clear(&self) {
+        self.slots.clear();
+    }
+
     /// Forgets what frame `frame` touched, now that it is published: the database has it.
     pub fn retire(&self, id: InvoiceId, frame: u64) {
         let emptied = self.slots.get_mut(&id).is_some_and(|mut slot| {

@@ -1,199 +1,306 @@
-//! Opening a ledger: creating an empty one, and continuing one that exists through the same code whether it was closed or killed.
+//! What is on disk becomes the state that the log continues from: the same whether the ledger was closed, killed, restored, or went on after trouble
+//! with the disk.
 //!
-//! The right edge of the tree is rebuilt by both paths and compared with the newest signed checkpoint; then the lock record decides whether this
-//! copy may sign. A copy that may not sign still answers.
+//! Derived tables that are incomplete are rebuilt. The right edge of the tree is rebuilt by both paths and compared with the newest signed
+//! checkpoint, and the newest frame, the only one that a crash can have touched, is held against the rows that follow from it. Then the lock record
+//! and the place decide whether this copy may sign. A copy that may not sign still answers.
 
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock, RwLock};
+use std::path::PathBuf;
 
 use super::book::Book;
-use super::counts::Counts;
+use super::faults::{Bug, planted};
 use super::frame;
 use super::lock::LockFile;
-use super::overlay::Overlay;
-use super::sequencer::{self, Head};
-use super::store::{Store, StoreError, StoreSizes};
-use super::tables::{Allotments, Heads, Keys, Leaves, Meta, Tiles};
-use super::value::HeadRecord;
-use super::{Clock, Front, Ledger, LedgerError, Observer, Outcome, Published, SealedEvent, Shared, Signer, Submission};
+use super::place::{self, Place};
+use super::rebuild;
+use super::store::Store;
+use super::tables::{Allotments, Heads, Invoices, Keys, Leaves, Meta, Reopens, Seals, Tiles};
+use super::value::{HeadRecord, Seal};
+use super::{LedgerError, Published};
+use crate::codec::canonical;
 use crate::codec::event::{Event, EventData, Role};
+use crate::codec::leaf::Leaf;
 use crate::crypto::crossfoot::Crossfoot;
 use crate::crypto::keyring::{Keyring, PublicKeys};
 use crate::crypto::merkle::{self, Tree};
 use crate::crypto::note::{Checkpoint, Note, Origin};
+use crate::crypto::sign::PublicKey;
 use crate::domain::number::InvoiceId;
 use crate::domain::time::UnixMillis;
 
-const ORIGIN: &str = "origin";
+/// Name in `meta` of the origin that the log began under.
+pub(super) const ORIGIN: &str = "origin";
 
-/// What a new ledger needs.
-pub struct Creation {
-    /// Data directory; holds no ledger yet.
-    pub directory: PathBuf,
-    /// Caches.
-    pub sizes: StoreSizes,
-    /// Origin and note name.
-    pub origin: Origin,
-    /// Signs checkpoints and makes tags.
-    pub keyring: Arc<Keyring>,
-    /// The key events that every log begins with.
-    pub keys: Vec<SealedEvent>,
-    /// Time.
-    pub clock: Clock,
-    /// Told of commits.
-    pub observer: Option<Observer>,
+/// The origins under which a log was signed. It has one, and one more for each time that it was reopened after a part of it was lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origins {
+    first: Origin,
+    /// Leaf of each reopen notice and the origin from there on, oldest first.
+    later: Vec<(u64, Origin)>,
 }
 
-/// What opening a ledger needs.
-pub struct Opening {
-    /// Data directory.
-    pub directory: PathBuf,
-    /// Caches.
-    pub sizes: StoreSizes,
-    /// Without it the ledger is read only.
-    pub keyring: Option<Arc<Keyring>>,
-    /// Time.
-    pub clock: Clock,
-    /// Told of commits.
-    pub observer: Option<Observer>,
-}
-
-impl Ledger {
-    /// Whether a ledger may be made in this directory: neither one nor a lock record is there.
-    pub fn may_create(directory: &Path) -> Result<(), LedgerError> {
-        if Store::exists(directory) {
-            return Err(StoreError::Exists(directory.into()).into());
-        }
-        let lock = LockFile::beside(directory);
-        match lock.read()? {
-            Some(_) => Err(StoreError::LockExists(lock.path().into()).into()),
-            None => Ok(()),
-        }
+impl Origins {
+    /// Under which new checkpoints are signed.
+    pub fn current(&self) -> &Origin {
+        self.later.last().map_or(&self.first, |(_, origin)| origin)
     }
 
-    /// Makes an empty ledger: origin, the signed checkpoint of size 0, the lock record; then logs the public keys.
-    pub fn create(creation: Creation) -> Result<Ledger, LedgerError> {
-        let Creation { directory, sizes, origin, keyring, keys, clock, observer } = creation;
-        Ledger::may_create(&directory)?;
-        let lock = LockFile::beside(&directory);
-        let store = Store::open(&directory, sizes, true)?;
-        let now = clock();
-        let checkpoint = Checkpoint { origin: origin.clone(), size: 0, root: merkle::EMPTY_ROOT };
-        let note = checkpoint.sign(&keyring.checkpoint().key).encode();
-        let mut batch = store.batch();
-        batch.put::<Meta>(&ORIGIN, &origin.as_str().as_bytes().to_vec());
-        batch.put::<Heads>(&0, &HeadRecord { note: note.clone(), time_ms: now.0 });
-        batch.commit(true)?;
-        lock.replace(&note)?;
-        drop(store);
+    /// Under which the checkpoint of this size was signed.
+    pub fn at(&self, size: u64) -> &Origin {
+        self.later.iter().rev().find(|(notice, _)| *notice < size).map_or(&self.first, |(_, origin)| origin)
+    }
 
-        let opening = Opening { directory, sizes, keyring: Some(keyring), clock, observer };
-        let ledger = Ledger::open(Opening {
-            keyring: opening.keyring.clone(),
-            clock: Arc::clone(&opening.clock),
-            observer: opening.observer.clone(),
-            directory: opening.directory.clone(),
-            sizes,
+    /// Each origin with the size of the smallest checkpoint that can be signed under it, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, &Origin)> {
+        std::iter::once((0, &self.first)).chain(self.later.iter().map(|(notice, origin)| (notice + 1, origin)))
+    }
+
+    /// Whether the log was signed under this origin at some time.
+    pub fn contains(&self, origin: &Origin) -> bool {
+        self.iter().any(|(_, known)| known == origin)
+    }
+
+    pub(super) fn read(store: &Store) -> Result<Origins, LedgerError> {
+        let first = store.get::<Meta>(&ORIGIN)?.and_then(|bytes| String::from_utf8(bytes).ok()).and_then(|text| Origin::parse(&text));
+        let first = first.ok_or_else(|| {
+            LedgerError::Stopped(format!("{} has no origin; it was never completely created: remove it and begin again", store.directory().display()))
         })?;
-        for event in keys {
-            let answer = ledger.submit(Submission::Key { event }).blocking_recv();
-            if !matches!(answer, Ok(Ok(Outcome::Logged { .. }))) {
-                return Err(LedgerError::Stopped(format!("a public key could not be logged: {answer:?}")));
+        let mut later = Vec::new();
+        for row in store.scan_all::<Reopens>() {
+            let (key, data) = row?;
+            let index = index_of(&key, "reopen")?;
+            match EventData::decode(Event::Reopen, &data) {
+                Ok(EventData::Reopen(notice)) => later.push((index, notice.origin)),
+                Ok(_) | Err(_) => return Err(LedgerError::broken(index, "the row of reopen does not decode".into())),
             }
         }
-        // Opened again, the ledger knows its keys from the log, as it will ever after.
-        drop(ledger);
-        Ledger::open(opening)
+        Ok(Origins { first, later })
     }
+}
 
-    /// Opens the ledger in a directory.
-    pub fn open(opening: Opening) -> Result<Ledger, LedgerError> {
-        let Opening { directory, sizes, keyring, clock, observer } = opening;
-        let store = Store::open(&directory, sizes, false)?;
-        let origin = store.get::<Meta>(&ORIGIN)?.and_then(|bytes| String::from_utf8(bytes).ok()).and_then(|text| Origin::parse(&text));
-        let origin = origin.ok_or_else(|| LedgerError::Stopped("the ledger has no origin; it was never completely created".into()))?;
-        let keys = public_keys(&store)?;
+/// What is on disk, checked.
+pub(super) struct Recovered {
+    pub(super) origins: Origins,
+    pub(super) keys: PublicKeys,
+    pub(super) head: HeadRecord,
+    /// What the newest head says.
+    pub(super) checkpoint: Checkpoint,
+    /// Leaves of the checkpoint before the newest one.
+    pub(super) before: u64,
+    pub(super) tree: Tree,
+    pub(super) crossfoot: Crossfoot,
+    pub(super) book: Book,
+}
 
-        let (size, head) = newest_head(&store)?;
-        let broken = |reason: String| LedgerError::Checkpoint { size, reason };
-        let checkpoint = open_checkpoint(&head.note, &origin, &keys, keyring.as_deref()).map_err(broken)?;
-        let tree = rebuild_tree(&store, size)?;
-        let crossfoot = rebuild_crossfoot(&store, size)?;
+impl Recovered {
+    pub(super) fn published(&self) -> Published {
+        let Checkpoint { size, root, .. } = self.checkpoint;
+        Published { size, root, note: self.head.note.clone(), time: UnixMillis(self.head.time_ms) }
+    }
+}
+
+/// Reads and checks what the log continues from. Nothing is written but derived tables that are incomplete.
+pub(super) fn recover(store: &Store, keyring: Option<&Keyring>) -> Result<Recovered, LedgerError> {
+    let (size, head) = newest_head(store)?;
+    rebuild::complete(store, size)?;
+    let (origins, keys) = (Origins::read(store)?, public_keys(store)?);
+    let broken = |reason: String| LedgerError::Checkpoint { size, reason };
+    let checkpoint = open_checkpoint(&head.note, origins.at(size), &keys, keyring).map_err(broken)?;
+    let tree = rebuild_tree(store, size)?;
+    let crossfoot = rebuild_crossfoot(store, size)?;
+    if !planted(Bug::TrustTornFrame) {
         if checkpoint.size != size || tree.root() != checkpoint.root || crossfoot.root() != checkpoint.root {
             return Err(broken("the root of the stored leaves is not the signed one".into()));
         }
-        if store.get::<Leaves>(&size)?.is_some() {
+        if store.last::<Leaves>()?.map(|(key, _)| index_of(&key, "leaf")).transpose()?.is_some_and(|last| last >= size) {
             return Err(broken("there are leaves beyond the newest checkpoint".into()));
         }
-
-        let lock = LockFile::beside(&directory);
-        let read_only = match &keyring {
-            None => Some("the secret keys are locked".to_owned()),
-            Some(_) => why_not_sign(&store, &lock, &origin, &keys, keyring.as_deref(), &checkpoint)?,
-        };
-        if read_only.is_none() && lock.read()?.as_deref() != Some(head.note.as_str()) {
-            // A crash between the synced batch and the lock: nobody was answered, and the batch stands.
-            lock.replace(&head.note)?;
-        }
-
-        let book = read_book(&store)?;
-        let published = Published { size, root: checkpoint.root, note: head.note, time: UnixMillis(head.time_ms) };
-        let shared = Arc::new(Shared {
-            overlay: Overlay::default(),
-            front: RwLock::new(Front { published: Arc::new(published), edge: Arc::new(tree.right_edge()), book: book.clone() }),
-            read_only,
-            poisoned: OnceLock::new(),
-        });
-        let store = Arc::new(store);
-        let failed = |error| LedgerError::Store(StoreError::File { path: directory.clone(), error });
-        let counts = Counts::start(Arc::clone(&store)).map_err(failed)?;
-        let (jobs, threads) = match keyring.filter(|_| shared.read_only.is_none()) {
-            Some(keyring) => {
-                let signer = Signer { origin: origin.clone(), keyring };
-                let head = Head { tree, crossfoot, book, time: UnixMillis(head.time_ms) };
-                let (jobs, threads) =
-                    sequencer::start(Arc::clone(&store), Arc::clone(&shared), lock, signer, head, clock, observer).map_err(failed)?;
-                (Some(jobs), threads)
-            }
-            None => (None, Vec::new()),
-        };
-        Ok(Ledger { store, shared, keys, origin, counts, jobs, threads })
     }
+    let before = match store.before::<Heads>(&size)? {
+        Some((key, _)) => index_of(&key, "head")?,
+        None => 0,
+    };
+    if !planted(Bug::TrustTornFrame) {
+        newest_frame_is_whole(store, before, size)?;
+    }
+    let book = read_book(store)?;
+    Ok(Recovered { origins, keys, head, checkpoint, before, tree, crossfoot, book })
+}
 
-    /// Rewrites a missing or older lock record after checking that this copy continues the same history: the newest checkpoint is signed by the
-    /// log's key and its root is that of the leaves. Only for an administrator who knows that no newer copy of this ledger exists.
-    pub fn adopt(directory: PathBuf, sizes: StoreSizes, keyring: &Keyring) -> Result<Checkpoint, LedgerError> {
-        let store = Store::open(&directory, sizes, false)?;
-        let origin = store.get::<Meta>(&ORIGIN)?.and_then(|bytes| String::from_utf8(bytes).ok()).and_then(|text| Origin::parse(&text));
-        let origin = origin.ok_or_else(|| LedgerError::Stopped("the ledger has no origin; it was never completely created".into()))?;
-        let keys = public_keys(&store)?;
-        let (size, head) = newest_head(&store)?;
-        let broken = |reason: String| LedgerError::Checkpoint { size, reason };
-        let checkpoint = open_checkpoint(&head.note, &origin, &keys, Some(keyring)).map_err(broken)?;
-        if checkpoint.size != size || rebuild_tree(&store, size)?.root() != checkpoint.root {
-            return Err(broken("the root of the stored leaves is not the signed one".into()));
-        }
-        let lock = LockFile::beside(&directory);
-        if let Some(locked) = lock.read()? {
-            let locked = open_checkpoint(&locked, &origin, &keys, Some(keyring)).map_err(broken)?;
-            if locked.size > size || root_at(&store, locked.size)? != locked.root {
-                return Err(broken(format!(
-                    "the lock record is ahead (size {}): a newer copy was signing; adopting would fork its history",
-                    locked.size
-                )));
-            }
-        }
-        lock.replace(&head.note)?;
-        Ok(checkpoint)
+/// Whether a copy may sign.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    Signs,
+    Refuses(Obstacle),
+}
+
+/// Why a copy of a ledger does not sign.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Obstacle {
+    /// Opened without them.
+    #[error("the secret keys are locked")]
+    KeysLocked,
+    /// Nothing says how far this log was signed.
+    #[error("the lock record {path} is missing; if this is the newest copy, run `fapiao ledger adopt`", path = path.display())]
+    LockMissing {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// The record is damaged, or signed by another key.
+    #[error("the lock record {path} is not a checkpoint of this log: {reason}", path = path.display())]
+    LockUnreadable {
+        /// Where it is.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The record of another log.
+    #[error("the lock record {path} belongs to another log, {origin}", path = path.display())]
+    LockForeign {
+        /// Where it is.
+        path: PathBuf,
+        /// Whose it is.
+        origin: Origin,
+    },
+    /// More was signed than this copy has.
+    #[error(
+        "this copy ends at size {here}, the lock record {path} is at {locked}: it is older than what was signed; bring back the newest copy, or, if it \
+         is lost, run `fapiao ledger reopen`", path = path.display()
+    )]
+    LockAhead {
+        /// Where it is.
+        path: PathBuf,
+        /// Leaves of this copy.
+        here: u64,
+        /// Leaves that were signed.
+        locked: u64,
+    },
+    /// The record is older than any crash can leave it.
+    #[error(
+        "this copy is at size {here}, the lock record {path} only at {locked}: it is an old record and does not say how far this log was signed; if \
+         this is the newest copy, run `fapiao ledger adopt`", path = path.display()
+    )]
+    LockBehind {
+        /// Where it is.
+        path: PathBuf,
+        /// Leaves of this copy.
+        here: u64,
+        /// Leaves in the record.
+        locked: u64,
+    },
+    /// The same size, or a smaller one, and another root.
+    #[error(
+        "at size {size} this copy has another root than the lock record {path}: two histories; bring back the copy that signed it, or, if it is \
+         lost, run `fapiao ledger reopen`", path = path.display()
+    )]
+    TwoHistories {
+        /// Where it is.
+        path: PathBuf,
+        /// Leaves in the record.
+        size: u64,
+    },
+    /// Not the directory that signed.
+    #[error(
+        "{directory} is a copy of the directory that signed ({place}), and a newer one may exist; if this is the newest copy, run `fapiao ledger adopt`",
+        directory = directory.display(), place = directory.join("place").display()
+    )]
+    Copied {
+        /// The data directory.
+        directory: PathBuf,
+    },
+    /// Nothing says that this is the directory that signed.
+    #[error("{place} is missing, so this may be an older copy; if it is the newest one, run `fapiao ledger adopt`", place = directory.join("place").display())]
+    Unsaid {
+        /// The data directory.
+        directory: PathBuf,
+    },
+}
+
+impl Obstacle {
+    /// Whether it is known that more, or something else, was signed than this copy has, so that what it says may be out of date.
+    pub fn is_behind(&self) -> bool {
+        matches!(self, Obstacle::LockAhead { .. } | Obstacle::TwoHistories { .. })
     }
 }
 
+/// Only a lock record of this very history, at its end or one frame before it, permits signing, and only in the directory that signed.
+pub(super) fn standing(store: &Store, lock: &LockFile, recovered: &Recovered, keyring: Option<&Keyring>) -> Result<Standing, LedgerError> {
+    if keyring.is_none() {
+        return Ok(Standing::Refuses(Obstacle::KeysLocked));
+    }
+    if planted(Bug::DropLockCheck) {
+        return Ok(Standing::Signs);
+    }
+    if let Some(obstacle) = lock_obstacle(store, lock, recovered, keyring)? {
+        return Ok(Standing::Refuses(obstacle));
+    }
+    let directory = store.directory().to_owned();
+    Ok(match place::check(store.home())? {
+        Place::Same => Standing::Signs,
+        Place::Copied => Standing::Refuses(Obstacle::Copied { directory }),
+        Place::Unsaid => Standing::Refuses(Obstacle::Unsaid { directory }),
+    })
+}
+
+pub(super) fn lock_obstacle(
+    store: &Store,
+    lock: &LockFile,
+    recovered: &Recovered,
+    keyring: Option<&Keyring>,
+) -> Result<Option<Obstacle>, LedgerError> {
+    let Recovered { origins, keys, checkpoint: head, before, .. } = recovered;
+    let path = lock.path().to_owned();
+    let Some(note) = lock.read()? else { return Ok(Some(Obstacle::LockMissing { path })) };
+    let locked = match open_lock(&note, origins, keys, keyring) {
+        Ok(locked) => locked,
+        Err(LockFault::Foreign(origin)) => return Ok(Some(Obstacle::LockForeign { path, origin })),
+        Err(LockFault::Unreadable(reason)) => return Ok(Some(Obstacle::LockUnreadable { path, reason })),
+    };
+    let (here, size) = (head.size, locked.size);
+    if size > here {
+        return Ok(Some(Obstacle::LockAhead { path, here, locked: size }));
+    }
+    if locked.origin != *origins.at(size) {
+        // Signed under an origin that this log had given up by then: another branch of it.
+        return Ok(Some(Obstacle::TwoHistories { path, size }));
+    }
+    if root_at(store, size)? != locked.root {
+        return Ok(Some(Obstacle::TwoHistories { path, size }));
+    }
+    // A crash between batch and lock leaves the record one frame behind, and nobody was answered.
+    Ok((size != here && size != *before).then_some(Obstacle::LockBehind { path, here, locked: size }))
+}
+
+/// Why a lock record cannot be used.
+pub(super) enum LockFault {
+    Foreign(Origin),
+    Unreadable(String),
+}
+
+/// The checkpoint in a lock record, under any origin that this log ever had.
+pub(super) fn open_lock(note: &str, origins: &Origins, keys: &PublicKeys, keyring: Option<&Keyring>) -> Result<Checkpoint, LockFault> {
+    let stated = Note::parse(note).and_then(|note| Checkpoint::parse(note.text())).map_err(|error| LockFault::Unreadable(error.to_string()))?;
+    if !origins.contains(&stated.origin) {
+        return Err(LockFault::Foreign(stated.origin));
+    }
+    open_checkpoint(note, &stated.origin, keys, keyring).map_err(LockFault::Unreadable)
+}
+
+/// Brings a lock record that is one frame behind up to the newest head.
+pub(super) fn advance_lock(lock: &LockFile, recovered: &Recovered) -> Result<(), LedgerError> {
+    if lock.read()?.as_deref() != Some(recovered.head.note.as_str()) {
+        lock.replace(&recovered.head.note)?;
+    }
+    Ok(())
+}
+
 /// The keys that the log names, in log order.
-fn public_keys(store: &Store) -> Result<PublicKeys, LedgerError> {
+pub(super) fn public_keys(store: &Store) -> Result<PublicKeys, LedgerError> {
     let mut keys = PublicKeys::new();
     for row in store.scan_all::<Keys>() {
-        let (_, data) = row?;
-        let broken = |reason: String| LedgerError::broken(0, reason);
+        let (key, data) = row?;
+        let index = index_of(&key, "key")?;
+        let broken = |reason: String| LedgerError::broken(index, reason);
         if let EventData::Key(record) = EventData::decode(Event::Key, &data).map_err(|error| broken(format!("key event: {error}")))? {
             keys.enrol(record).map_err(|error| broken(format!("key {}: {error}", record.key_id())))?;
         }
@@ -201,18 +308,23 @@ fn public_keys(store: &Store) -> Result<PublicKeys, LedgerError> {
     Ok(keys)
 }
 
-fn newest_head(store: &Store) -> Result<(u64, HeadRecord), LedgerError> {
-    let (key, head) =
-        store.last::<Heads>()?.ok_or_else(|| LedgerError::Stopped("the ledger has no checkpoint; it was never completely created".into()))?;
-    let size = <[u8; 8]>::try_from(key.as_ref()).map(u64::from_be_bytes).map_err(|_| LedgerError::broken(0, "key of head".into()))?;
-    Ok((size, head))
+pub(super) fn newest_head(store: &Store) -> Result<(u64, HeadRecord), LedgerError> {
+    let (key, head) = store.last::<Heads>()?.ok_or_else(|| {
+        LedgerError::Stopped(format!("{} has no checkpoint; it was never completely created: remove it and begin again", store.directory().display()))
+    })?;
+    Ok((index_of(&key, "head")?, head))
+}
+
+/// The number that a key is.
+pub(super) fn index_of(key: &[u8], table: &str) -> Result<u64, LedgerError> {
+    <[u8; 8]>::try_from(key).map(u64::from_be_bytes).map_err(|_| LedgerError::broken(0, format!("key of {table}")))
 }
 
 /// The checkpoint in a note of this log: signed by a checkpoint key that the log names or, before it names any, by the key at hand.
-fn open_checkpoint(note: &str, origin: &Origin, keys: &PublicKeys, keyring: Option<&Keyring>) -> Result<Checkpoint, String> {
+pub(super) fn open_checkpoint(note: &str, origin: &Origin, keys: &PublicKeys, keyring: Option<&Keyring>) -> Result<Checkpoint, String> {
     let mut known: Vec<_> = keys.iter().filter(|key| key.record.role() == Role::Checkpoint).map(|key| key.key).collect();
     if known.is_empty() {
-        known.extend(keyring.and_then(|keyring| crate::crypto::sign::PublicKey::parse(&keyring.checkpoint().key.public()).ok()));
+        known.extend(keyring.and_then(|keyring| PublicKey::parse(&keyring.checkpoint().key.public()).ok()));
     }
     let mut failure = "the log names no checkpoint key".to_owned();
     for key in known {
@@ -224,37 +336,33 @@ fn open_checkpoint(note: &str, origin: &Origin, keys: &PublicKeys, keyring: Opti
     Err(failure)
 }
 
-/// Why this copy must not sign, if so: only a lock record of this very history, not ahead of it, permits signing.
-fn why_not_sign(
-    store: &Store,
-    lock: &LockFile,
-    origin: &Origin,
-    keys: &PublicKeys,
-    keyring: Option<&Keyring>,
-    head: &Checkpoint,
-) -> Result<Option<String>, LedgerError> {
-    let path = lock.path().display();
-    let Some(note) = lock.read()? else {
-        return Ok(Some(format!("the lock record {path} is missing; if this is the newest copy, run `fapiao ledger adopt`")));
-    };
-    let stated = Note::parse(&note).and_then(|note| Checkpoint::parse(note.text()));
-    if let Ok(stated) = &stated
-        && stated.origin != *origin
-    {
-        return Ok(Some(format!("the lock record {path} belongs to another log, {}", stated.origin)));
+/// Every leaf of the newest frame has its seal and the rows that follow from it. RocksDB writes a batch whole or not at all; this is for the day on
+/// which a disk, or a restore, does not.
+fn newest_frame_is_whole(store: &Store, from: u64, size: u64) -> Result<(), LedgerError> {
+    for index in from..size {
+        let broken = |reason: String| LedgerError::broken(index, reason);
+        let leaf = Leaf::decode(&leaf_bytes(store, index)?).map_err(|error| broken(error.to_string()))?;
+        let seal = store.get::<Seals>(&index)?.ok_or_else(|| broken("the seal is missing".into()))?;
+        let touched = match (&seal, leaf.event) {
+            (Seal::Invoice(invoice), _) => {
+                let face = canonical::decode_face(&invoice.face).map_err(|error| broken(format!("face: {error}")))?;
+                vec![Some(face.id), invoice.original.and_then(InvoiceId::from_bytes)]
+            }
+            (Seal::Event(event), Event::Void | Event::Status) => match EventData::decode(leaf.event, &event.data) {
+                Ok(EventData::Void { id, .. } | EventData::Status { id, .. }) => vec![Some(id)],
+                Ok(_) | Err(_) => return Err(broken("the event does not decode".into())),
+            },
+            (Seal::Event(_), _) => Vec::new(),
+        };
+        for id in touched.into_iter().flatten() {
+            let row = store.get::<Invoices>(&id)?.ok_or_else(|| broken(format!("the state of {id} is missing")))?;
+            if row.last_event < index || row.last_event >= size {
+                return Err(broken(format!("the state of {id} is not of the newest checkpoint")));
+            }
+        }
+        frame::derived_rows_are_there(store, index, &leaf, &seal)?;
     }
-    let locked = match open_checkpoint(&note, origin, keys, keyring) {
-        Ok(locked) => locked,
-        Err(reason) => return Ok(Some(format!("the lock record {path} is not a checkpoint of this log: {reason}"))),
-    };
-    if locked.size > head.size {
-        let (locked, here) = (locked.size, head.size);
-        return Ok(Some(format!("this copy ends at size {here}, the lock record {path} is at {locked}: it is older than what was signed")));
-    }
-    if root_at(store, locked.size)? != locked.root {
-        return Ok(Some(format!("at size {} this copy has another root than the lock record {path}: two histories", locked.size)));
-    }
-    Ok(None)
+    Ok(())
 }
 
 /// Hashes of the stored tile, or of what there is of it in a tree of `size` leaves.
@@ -297,7 +405,7 @@ fn full_tile(store: &Store, level: u8, n: u64) -> Result<Vec<u8>, LedgerError> {
     store.get::<Tiles>(&(level, n))?.ok_or_else(|| LedgerError::broken(n, format!("tile {level}/{n} is missing")))
 }
 
-fn rebuild_tree(store: &Store, size: u64) -> Result<Tree, LedgerError> {
+pub(super) fn rebuild_tree(store: &Store, size: u64) -> Result<Tree, LedgerError> {
     let last: Vec<_> = last_leaves(store, size)?.iter().map(|leaf| merkle::leaf_hash(leaf)).collect();
     Tree::rebuild(size, &last, |level, n| full_tile(store, level, n)).map_err(|error| LedgerError::broken(size, error.to_string()))
 }

@@ -90,7 +90,8 @@ pub fn fold<R: Rows>(rows: &mut R, index: u64, leaf: &Leaf, seal: &Seal) -> Resu
             | Event::Freeze
             | Event::Result
             | Event::ClaimBatch
-            | Event::RevocationList,
+            | Event::RevocationList
+            | Event::Reopen,
             _,
         ) => {}
     }

@@ -11,6 +11,7 @@
 //! key    | index u64                                    | data of the key event, as signed
 //! tax    | taxpayer id, 20 bytes, zero-padded | date u32 | index u64 | nothing
 //! count  | InvoiceId                                    | CountRecord
+//! reopen | index u64                                    | data of the reopen event, as signed
 //! meta   | name                                         | bytes
 //! ```
 
@@ -122,12 +123,16 @@ raw_table!(
     Keys, "key", u64, |index| index.to_be_bytes().to_vec()
 );
 raw_table!(
+    /// Where the log went on under another origin.
+    Reopens, "reopen", u64, |index| index.to_be_bytes().to_vec()
+);
+raw_table!(
     /// Facts about the ledger as a whole.
     Meta, "meta", &'static str, |name| name.as_bytes().to_vec()
 );
 
 /// Every column family, in the order of this page.
-pub const NAMES: [&str; 11] = [
+pub const NAMES: [&str; 12] = [
     Leaves::NAME,
     Seals::NAME,
     Bodies::NAME,
@@ -138,11 +143,26 @@ pub const NAMES: [&str; 11] = [
     ByTaxpayer::NAME,
     Counts::NAME,
     Keys::NAME,
+    Reopens::NAME,
     Meta::NAME,
 ];
 
+/// The tables that follow from leaves and seals, and can be rebuilt from them at any time.
+pub const DERIVED: [&str; 6] = [Tiles::NAME, Invoices::NAME, Allotments::NAME, ByTaxpayer::NAME, Keys::NAME, Reopens::NAME];
+
+/// Whether a table follows from leaves and seals.
+pub fn is_derived(table: &str) -> bool {
+    DERIVED.contains(&table)
+}
+
+/// Name in `meta` of how far a derived table that is being rebuilt has come. Without such a row it is complete.
+pub fn watermark(table: &str) -> Option<&'static str> {
+    const WATERMARKS: [&str; 6] = ["rebuilt/tile", "rebuilt/inv", "rebuilt/allot", "rebuilt/tax", "rebuilt/key", "rebuilt/reopen"];
+    DERIVED.iter().position(|name| *name == table).and_then(|at| WATERMARKS.get(at).copied())
+}
+
 /// Key of `allot`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AllotKey {
     /// A mark on part of a range, rather than an allotment.
     pub mark: bool,
@@ -159,7 +179,7 @@ impl AllotKey {
 }
 
 /// Key of `tax`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaxKey {
     /// The seller.
     pub taxpayer: TaxpayerId,

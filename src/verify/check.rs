@@ -20,6 +20,8 @@ pub struct Registered<'a> {
     pub row: Option<&'a InvRecord>,
     /// The mark in force on its range, if any.
     pub mark: Option<Mark>,
+    /// It is known that more was signed than this copy of the ledger has: whatever it holds may be out of date.
+    pub behind: bool,
 }
 
 /// A verdict and, where every factor agreed, the proof that it was reached.
@@ -52,6 +54,9 @@ fn only(verdict: Verdict) -> Checked {
 
 /// Compares a question with what is registered.
 pub fn check(query: &Query, registered: Registered<'_>, keys: &PublicKeys) -> Checked {
+    if registered.behind {
+        return only(Verdict::NotYet);
+    }
     let Some(row) = registered.row else {
         return only(match (query, registered.mark) {
             // Signed by us and not in the ledger, or not signed by us: either way nobody should have such a code.

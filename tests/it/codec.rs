@@ -1,11 +1,11 @@
 //! Signed bytes by chance: what is encoded decodes to itself, what decodes encodes to itself, and no bytes panic.
 
 use fapiao::codec::canonical::{self, IssuerSlot};
-use fapiao::codec::event::{Event, EventData, KeyRecord, Role};
+use fapiao::codec::event::{Event, EventData, KeyRecord, Notice, Role};
 use fapiao::codec::leaf::{KeyId, Leaf};
 use fapiao::codec::proof::{Answer, LogProof, LogProofError, Query, VERDICTS};
 use fapiao::codec::reader::{DecodeError, DecodeReason};
-use fapiao::crypto::note::Origin;
+use fapiao::crypto::note::{Host, Origin};
 use fapiao::domain::allotment::{Allotment, Mark, NumberRange};
 use fapiao::domain::invoice::{Face, Invoice, Particulars, RedBasis, RedReason, RedReference, Totals};
 use fapiao::domain::kind::Kind;
@@ -285,6 +285,13 @@ fn event_data() -> impl Strategy<Value = EventData> {
             let until = length.map(|length| UnixMillis(from + length));
             EventData::Key(KeyRecord::new(role, public, UnixMillis(from), until).expect("a window"))
         }),
+        (any::<(u64, [u8; 32])>(), option::of(any::<(u64, [u8; 32])>()), any::<[u8; 8]>(), "[^\\p{Cc}]{1,40}").prop_map(
+            |((size, root), lost, log_id, reason)| {
+                let host = Host::parse("fapiao.example:443").expect("a host");
+                let [previous, origin] = [[0; 8], log_id].map(|log_id| Origin::new(&host, log_id));
+                EventData::Reopen(Notice { previous, size, root, lost, origin, reason })
+            }
+        ),
     ]
 }
 
@@ -565,7 +572,7 @@ fn leaves_and_events_reject_what_they_cannot_say() {
     for (offset, value, reason) in [
         (1, 2, DecodeReason::Version),
         (2, 0, DecodeReason::OutOfRange("event")),
-        (2, 14, DecodeReason::OutOfRange("event")),
+        (2, 15, DecodeReason::OutOfRange("event")),
         // An issue refers to nothing, an allotment has no kind.
         (2, 1, DecodeReason::OutOfRange("ref_index")),
         (2, 5, DecodeReason::OutOfRange("kind")),

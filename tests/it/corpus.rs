@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use fapiao::channel::json::parse_draft;
 use fapiao::channel::{proof, qr};
 use fapiao::codec::canonical::{self, IssuerSlot};
-use fapiao::codec::event::{Event, EventData, KeyRecord, Role};
+use fapiao::codec::event::{Event, EventData, KeyRecord, Notice, Role};
 use fapiao::codec::leaf::{KeyId, Leaf};
 use fapiao::codec::proof::{Answer, LogProof};
 use fapiao::crypto::keyfile::{self, KdfCost};
@@ -174,9 +174,17 @@ fn of_events(add: &mut impl FnMut(&'static str, &str, Vec<u8>)) {
         EventData::Allot(Allotment { taxpayer, kind: Kind::Electronic, range }),
         EventData::AllotmentStatus { range, mark: Mark::Stolen },
         EventData::Key(KeyRecord::new(Role::Authority, key, UnixMillis(0), Some(UnixMillis(ANSWERED.2))).expect("a record")),
+        EventData::Reopen(Notice {
+            previous: Origin::parse("fapiao.example/0011223344556677").expect("an origin"),
+            size: 100,
+            root: [1; 32],
+            lost: Some((120, [2; 32])),
+            origin: Origin::parse("fapiao.example/8899aabbccddeeff").expect("an origin"),
+            reason: "恢复 restored".to_owned(),
+        }),
     ] {
         let choice = Event::ALL.into_iter().position(|event| event == data.event()).expect("an event");
-        add("event", data.event().name(), [&[u8::try_from(choice).expect("one of 13")][..], &data.encode()].concat());
+        add("event", data.event().name(), [&[u8::try_from(choice).expect("one of 14")][..], &data.encode()].concat());
     }
     let (issue, ..) = logged();
     let key = Leaf { event: Event::Key, kind: None, imported: false, id_tag: [0; 32], ..issue.clone() };

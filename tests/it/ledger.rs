@@ -23,7 +23,7 @@ use fapiao::domain::taxpayer::TaxpayerId;
 use fapiao::domain::time::UnixMillis;
 use fapiao::engine::{Config, Engine, EngineError, FullReceipt, Submitted};
 use fapiao::issue;
-use fapiao::ledger::{Ledger, LedgerError, Outcome, Refusal, Remark, Sealed, Stage, StoreError, Submission, SubmitError};
+use fapiao::ledger::{Ledger, LedgerError, Obstacle, Outcome, Refusal, Remark, Sealed, Stage, StoreError, Submission, SubmitError};
 use fapiao::verify::query::Typed;
 use fapiao::verify::verdict::Verdict;
 use serde_json::{Value, json};
@@ -340,7 +340,7 @@ fn a_commit_held_after_its_lock_is_decided_on() {
 }
 
 #[test]
-fn a_commit_that_fails_takes_with_it_what_was_decided_on_it() {
+fn a_commit_that_fails_takes_with_it_what_was_decided_on_it_until_the_cause_is_gone() {
     let mut site = Site::new();
     let gate = Gate::at(&mut site);
     let engine = site.create();
@@ -358,7 +358,7 @@ fn a_commit_that_fails_takes_with_it_what_was_decided_on_it() {
     fs::create_dir(&obstacle).expect("a directory");
     gate.release();
     let stopped = |outcome: Result<Submitted, EngineError>| match outcome {
-        Err(EngineError::Submit(error @ SubmitError::Poisoned(_))) => error,
+        Err(EngineError::Submit(error @ SubmitError::Unavailable(_))) => error,
         other => panic!("not stopped: {other:?}"),
     };
     let reason = stopped(issued.wait());
@@ -369,10 +369,13 @@ fn a_commit_that_fails_takes_with_it_what_was_decided_on_it() {
         Typed { code: "1100193130".into(), number: "00000001".into(), date: Some("2019-11-11".into()), amount: Some("1000".into()), check: None };
     assert_eq!(verdict(&engine, &code.question()), Verdict::NotFound, "reads go on");
 
-    drop(engine);
     fs::remove_dir(&obstacle).expect("removed");
-    let engine = site.open().expect("reopened");
-    let repeat = logged(engine.submit(&draft, false));
+    let repeat = loop {
+        match engine.submit(&draft, false) {
+            Err(EngineError::Submit(SubmitError::Unavailable(_))) => thread::sleep(std::time::Duration::from_millis(20)),
+            outcome => break logged(outcome),
+        }
+    };
     assert_eq!((repeat.index, repeat.repeated), (before.size, true), "the batch was durable, and stands");
     assert_eq!(engine.ledger().published().size, before.size + 1);
 }
@@ -715,7 +718,7 @@ fn why_not(outcome: Result<Submitted, EngineError>) -> SubmitError {
 }
 
 fn adopt(site: &Site) -> Result<Checkpoint, LedgerError> {
-    Ledger::adopt(site.directory(), site.config().sizes, &site.keyring())
+    Ledger::adopt(&site.directory().into(), site.config().sizes, &site.keyring())
 }
 
 #[test]
@@ -801,14 +804,17 @@ fn a_restored_copy_does_not_sign() {
         assert_eq!(engine.ledger().published().size, size - 1);
     };
     let here = size - 1;
-    refuses(format!("this copy ends at size {here}, the lock record {} is at {size}: it is older than what was signed", path.display()));
+    let ahead = Obstacle::LockAhead { path: path.clone(), here, locked: size };
+    refuses(ahead.to_string());
+    assert!(ahead.to_string().starts_with(&format!("this copy ends at size {here}, the lock record {} is at {size}: it is older", path.display())));
     match adopt(&site) {
-        Err(LedgerError::Checkpoint { size: at, reason }) => assert_eq!(
-            (at, reason),
-            (here, format!("the lock record is ahead (size {size}): a newer copy was signing; adopting would fork its history"))
-        ),
+        Err(LedgerError::NotAdopted(obstacle)) => assert_eq!(obstacle, ahead),
         other => panic!("adopted: {other:?}"),
     }
+    // It is known to be behind, so it does not say what it cannot know.
+    let engine = site.open().expect("for reading");
+    assert_eq!(verdict(&engine, &blank(1).question()), Verdict::NotYet);
+    drop(engine);
     assert_eq!(fs::read(&path).expect("the lock"), new_lock, "left as it was");
 
     // A lock that is damaged, or of another log.
@@ -822,16 +828,20 @@ fn a_restored_copy_does_not_sign() {
     refuses(format!("the lock record {} belongs to another log, {origin}", path.display()));
     assert!(adopt(&site).is_err());
 
-    // Two histories of the same length.
+    // The lock record was copied along: the directory is still not the one that signed.
     fs::write(&path, &old_lock).expect("written");
+    refuses(Obstacle::Copied { directory: site.directory() }.to_string());
+
+    // Two histories of the same length: somebody said that the copy was the newest, and it was not.
+    adopt(&site).expect("adopted");
     let engine = site.open().expect("reopened");
     logged(submit(&engine, &plain(Kind::Special, 3, yuan(100))));
     assert_eq!(engine.ledger().published().size, size);
     drop(engine);
     fs::write(&path, &new_lock).expect("written");
     let engine = site.open().expect("for reading");
-    let reason = format!("at size {size} this copy has another root than the lock record {}: two histories", path.display());
-    assert_eq!(engine.ledger().may_write(), Err(SubmitError::ReadOnly(reason)));
+    assert_eq!(engine.ledger().obstacle(), Some(&Obstacle::TwoHistories { path, size }));
+    assert!(matches!(engine.ledger().may_write(), Err(SubmitError::ReadOnly(_))));
     drop(engine);
     assert!(adopt(&site).is_err());
 }

@@ -12,7 +12,7 @@ use data_encoding::HEXLOWER;
 use fapiao::channel::json::{draft_of, parse_draft};
 use fapiao::channel::qr;
 use fapiao::codec::canonical::{self, IssuerSlot};
-use fapiao::codec::event::{Algorithm, Event, EventData, KeyRecord, Role};
+use fapiao::codec::event::{Algorithm, Event, EventData, KeyRecord, Notice, Role};
 use fapiao::codec::leaf::{KeyId, Leaf};
 use fapiao::codec::proof;
 use fapiao::crypto::keyring::Keyring;
@@ -265,6 +265,12 @@ fn events() -> Vec<EventData> {
         let record = KeyRecord::new(role, public, UnixMillis(1_600_000_000_000), until.map(UnixMillis)).expect("a record");
         events.push(EventData::Key(record));
     }
+    for lost in [None, Some((120, fixed("lost", "reopen")))] {
+        let [previous, origin] =
+            ["fapiao.example/0011223344556677", "fapiao.example/8899aabbccddeeff"].map(|text| Origin::parse(text).expect("an origin"));
+        let reason = "磁盘损坏，从备份恢复 disk lost, restored from a backup".to_owned();
+        events.push(EventData::Reopen(Notice { previous, size: 100, root: fixed("root", "reopen"), lost, origin, reason }));
+    }
     events
 }
 
@@ -282,6 +288,10 @@ fn event_json(data: &EventData) -> Value {
         }),
         EventData::AllotmentStatus { range, mark } => json!({
             "code": range.code.to_string(), "first": range.first.to_string(), "last": range.last.to_string(), "mark": *mark as u8,
+        }),
+        EventData::Reopen(notice) => json!({
+            "previous": notice.previous.as_str(), "size": notice.size, "root": hex(notice.root), "origin": notice.origin.as_str(),
+            "lost": notice.lost.map(|(size, root)| json!({ "size": size, "root": hex(root) })), "reason": notice.reason,
         }),
         EventData::Key(record) => json!({
             "algorithm": 1, "role": record.role() as u8, "key_id": record.key_id().to_string(), "public_key": hex(record.public()),

@@ -1,0 +1,83 @@
+//! Small files beside the database: read within a bound, replaced as a whole. On the file system, or on the simulated disk of the tests.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+#[cfg(feature = "faults")]
+use super::store::simulated::Disk;
+
+/// What holds the files of a ledger.
+#[derive(Clone, Debug)]
+pub enum Files {
+    /// The file system.
+    System,
+    /// A disk in memory that breaks as it is told to.
+    #[cfg(feature = "faults")]
+    Simulated(Disk),
+}
+
+impl Files {
+    /// The file's bytes, at most `limit` of them, or `None` if there is no such file.
+    pub(super) fn read(&self, path: &Path, limit: usize) -> io::Result<Option<Vec<u8>>> {
+        match self {
+            Files::System => read_bounded(path, limit),
+            #[cfg(feature = "faults")]
+            Files::Simulated(disk) => disk.read_file(path),
+        }
+    }
+
+    /// Replaces the file as [`replace_file`] does.
+    pub(super) fn replace(&self, path: &Path, bytes: &[u8], sync: bool) -> io::Result<()> {
+        match self {
+            Files::System => replace_file(path, bytes, sync),
+            #[cfg(feature = "faults")]
+            Files::Simulated(disk) => disk.replace_file(path, bytes, sync),
+        }
+    }
+
+    /// Writes, syncs and removes a file of this many bytes.
+    pub(super) fn probe(&self, path: &Path, bytes: usize) -> io::Result<()> {
+        match self {
+            Files::System => {
+                let written = fs::write(path, vec![0x5a; bytes]).and_then(|()| File::open(path)?.sync_all());
+                // Half a probe must not take the space that is missing.
+                let removed = fs::remove_file(path);
+                written.and(removed)
+            }
+            #[cfg(feature = "faults")]
+            Files::Simulated(disk) => disk.probe(),
+        }
+    }
+}
+
+/// The file's bytes, or `None` if there is no such file. One that is longer than `limit` is not read.
+pub(super) fn read_bounded(path: &Path, limit: usize) -> io::Result<Option<Vec<u8>>> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut bytes = Vec::new();
+    file.take(limit as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > limit { Err(io::Error::other(format!("longer than {limit} bytes"))) } else { Ok(Some(bytes)) }
+}
+
+/// Replaces a file: temporary file, fsync, rename, fsync of the directory. When this returns, a power cut cannot bring the old one back. Without
+/// `sync` neither is synced: for tests that must notice.
+pub(super) fn replace_file(path: &Path, bytes: &[u8], sync: bool) -> io::Result<()> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".new");
+    let temporary = PathBuf::from(temporary);
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = File::create(&temporary)?;
+    file.write_all(bytes)?;
+    if sync {
+        file.sync_all()?;
+    }
+    fs::rename(&temporary, path)?;
+    if sync {
+        File::open(parent)?.sync_all()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,277 @@
+//! RocksDB, opened and tuned in one place.
+
+use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+
+use rocksdb::backup::{BackupEngine, BackupEngineOptions, RestoreOptions};
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, Direction, Env, IteratorMode, Options,
+    ReadOptions, WriteBatch, WriteOptions,
+};
+
+use super::inventory::Inventory;
+use super::{Access, RawRow, StoreError, StoreSizes};
+use crate::ledger::tables::{self, Table as _};
+use crate::limits::SCAN_PAGE_ROWS;
+
+/// The open database. It is closed and opened again when the disk gave trouble, and readers wait meanwhile.
+pub(super) struct Rocks {
+    /// Held for one read or write, or for one page of a scan; for writing only while the database is opened again.
+    db: RwLock<Option<DB>>,
+    directory: PathBuf,
+    sizes: StoreSizes,
+    access: Access,
+    cache: Cache,
+    made_anew: Vec<&'static str>,
+}
+
+impl std::fmt::Debug for Rocks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rocks").field("directory", &self.directory).field("access", &self.access).finish_non_exhaustive()
+    }
+}
+
+/// The database while it is read or written.
+struct Open<'a>(RwLockReadGuard<'a, Option<DB>>);
+
+impl Open<'_> {
+    fn db(&self) -> &DB {
+        match self.0.as_ref() {
+            Some(db) => db,
+            None => unreachable!("only an open database is handed out"),
+        }
+    }
+
+    fn family(&self, name: &str) -> &ColumnFamily {
+        match self.db().cf_handle(name) {
+            Some(family) => family,
+            None => unreachable!("column family {name} is opened with the database"),
+        }
+    }
+}
+
+impl Rocks {
+    pub(super) fn open(directory: &Path, sizes: StoreSizes, access: Access) -> Result<Rocks, StoreError> {
+        let path = directory.join("db");
+        let mut made_anew = Vec::new();
+        if access == Access::Create {
+            std::fs::create_dir_all(&path).map_err(|error| StoreError::File { path: path.clone(), error })?;
+        } else {
+            Inventory::check(directory)?;
+            let there = DB::list_cf(&Options::default(), &path)?;
+            for name in tables::NAMES.iter().filter(|name| !there.iter().any(|family| family == *name)) {
+                if !tables::is_derived(name) || access == Access::Look {
+                    return Err(StoreError::TableMissing { directory: path, table: name });
+                }
+                made_anew.push(*name);
+            }
+        }
+        if access == Access::Write {
+            // From here on the files change.
+            Inventory::remove(directory)?;
+        }
+        let cache = Cache::new_lru_cache(sizes.block_cache);
+        let db = open(directory, sizes, access, &cache)?;
+        Ok(Rocks { db: RwLock::new(Some(db)), directory: directory.into(), sizes, access, cache, made_anew })
+    }
+
+    fn read(&self) -> Result<Open<'_>, StoreError> {
+        let guard = self.db.read().unwrap_or_else(PoisonError::into_inner);
+        if guard.is_some() { Ok(Open(guard)) } else { Err(StoreError::Closed("it could not be opened again yet".into())) }
+    }
+
+    pub(super) fn reopen(&self) -> Result<(), StoreError> {
+        let mut guard = self.db.write().unwrap_or_else(PoisonError::into_inner);
+        // Two handles on one directory are not possible, so the old one goes first.
+        *guard = None;
+        match open(&self.directory, self.sizes, self.access, &self.cache) {
+            Ok(db) => {
+                *guard = Some(db);
+                Ok(())
+            }
+            Err(error) => {
+                // Reads go on from what is there.
+                *guard = open(&self.directory, self.sizes, Access::Look, &self.cache).ok();
+                Err(error)
+            }
+        }
+    }
+
+    pub(super) fn made_anew(&self) -> &[&'static str] {
+        &self.made_anew
+    }
+
+    pub(super) fn get<R>(&self, table: &str, key: &[u8], decode: impl FnOnce(&[u8]) -> R) -> Result<Option<R>, StoreError> {
+        let open = self.read()?;
+        Ok(open.db().get_pinned_cf(open.family(table), key)?.map(|bytes| decode(&bytes)))
+    }
+
+    pub(super) fn get_many<R>(&self, table: &str, keys: &[Vec<u8>], decode: impl Fn(&[u8]) -> R) -> Result<Vec<Option<R>>, StoreError> {
+        let open = self.read()?;
+        let rows = open.db().batched_multi_get_cf(open.family(table), keys, false);
+        rows.into_iter().map(|row| Ok(row?.map(|bytes| decode(&bytes)))).collect()
+    }
+
+    /// At most [`SCAN_PAGE_ROWS`] rows from `from` on.
+    pub(super) fn page(&self, table: &str, from: &[u8]) -> Result<Vec<RawRow>, StoreError> {
+        let open = self.read()?;
+        let mut options = ReadOptions::default();
+        options.fill_cache(false);
+        options.set_readahead_size(2 << 20);
+        let rows = open.db().iterator_cf_opt(open.family(table), options, IteratorMode::From(from, Direction::Forward));
+        Ok(rows.take(SCAN_PAGE_ROWS).collect::<Result<_, _>>()?)
+    }
+
+    /// The last row, or the last one before `key`.
+    pub(super) fn before(&self, table: &str, key: Option<&[u8]>) -> Result<Option<RawRow>, StoreError> {
+        let open = self.read()?;
+        let mode = key.map_or(IteratorMode::End, |key| IteratorMode::From(key, Direction::Reverse));
+        let mut rows = open.db().iterator_cf(open.family(table), mode);
+        Ok(rows.find(|row| !matches!((row, key), (Ok((at, _)), Some(key)) if **at == *key)).transpose()?)
+    }
+
+    pub(super) fn put(&self, batch: &mut WriteBatch, table: &str, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        batch.put_cf(self.read()?.family(table), key, value);
+        Ok(())
+    }
+
+    pub(super) fn delete(&self, batch: &mut WriteBatch, table: &str, key: &[u8]) -> Result<(), StoreError> {
+        batch.delete_cf(self.read()?.family(table), key);
+        Ok(())
+    }
+
+    pub(super) fn clear(&self, batch: &mut WriteBatch, table: &str) -> Result<(), StoreError> {
+        // No key is longer than 32 bytes.
+        batch.delete_range_cf(self.read()?.family(table), &[][..], &[0xff; 33][..]);
+        Ok(())
+    }
+
+    pub(super) fn write(&self, batch: WriteBatch, durable: bool) -> Result<(), StoreError> {
+        let mut options = WriteOptions::default();
+        options.set_sync(durable);
+        Ok(self.read()?.db().write_opt(batch, &options)?)
+    }
+
+    pub(super) fn table_bytes(&self, table: &str) -> u64 {
+        let bytes = |open: &Open<'_>| open.db().property_int_value_cf(open.family(table), "rocksdb.total-sst-files-size").ok().flatten();
+        self.read().ok().as_ref().and_then(bytes).unwrap_or(0)
+    }
+
+    pub(super) fn compact(&self) -> Result<(), StoreError> {
+        let open = self.read()?;
+        for name in tables::NAMES {
+            open.db().flush_cf(open.family(name))?;
+            open.db().compact_range_cf::<&[u8], &[u8]>(open.family(name), None, None);
+        }
+        Ok(())
+    }
+
+    pub(super) fn back_up(&self, to: &Path, keep: usize) -> Result<u32, StoreError> {
+        let open = self.read()?;
+        let mut engine = backup_engine(to)?;
+        engine.create_new_backup_flush(open.db(), true)?;
+        let newest = engine.get_backup_info().into_iter().map(|info| info.backup_id).max();
+        let number = newest.ok_or_else(|| StoreError::Closed("the backup is not there after it was made".into()))?;
+        engine.verify_backup(number)?;
+        engine.purge_old_backups(keep)?;
+        Ok(number)
+    }
+}
+
+impl Drop for Rocks {
+    fn drop(&mut self) {
+        let guard = self.db.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let Some(db) = guard.take() else { return };
+        if self.access == Access::Look {
+            return;
+        }
+        // With nothing left in the WAL, what is in the files is all there is, and any change to them can be told.
+        let flushed = tables::NAMES.iter().filter_map(|name| db.cf_handle(name)).try_for_each(|family| db.flush_cf(family));
+        drop(db);
+        if flushed.is_ok() {
+            // Without an inventory the next start does what it does after a crash: it relies on RocksDB's own checksums and the lock record.
+            drop(Inventory::write(&self.directory));
+        }
+    }
+}
+
+fn open(directory: &Path, sizes: StoreSizes, access: Access, cache: &Cache) -> Result<DB, StoreError> {
+    let path = directory.join("db");
+    let mut options = Options::default();
+    options.create_if_missing(access == Access::Create);
+    options.create_missing_column_families(access != Access::Look);
+    options.set_max_total_wal_size(sizes.wal);
+    // What was synced before the first unreadable record is kept; whether that is all that was acknowledged, the lock record tells.
+    options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
+    options.set_max_background_jobs(2);
+    options.set_max_open_files(-1);
+    options.set_keep_log_file_num(4);
+    options.set_bytes_per_sync(1 << 20);
+    let families = tables::NAMES.iter().map(|name| ColumnFamilyDescriptor::new(*name, family_options(name, cache)));
+    let opened = match access {
+        Access::Look => DB::open_cf_descriptors_read_only(&options, &path, families, false),
+        Access::Create | Access::Write => DB::open_cf_descriptors(&options, &path, families),
+    };
+    opened.map_err(|error| {
+        if error.kind() == rocksdb::ErrorKind::IOError && LOCKED.iter().any(|words| error.as_ref().contains(words)) {
+            StoreError::InUse(directory.into())
+        } else {
+            StoreError::Rocks(error)
+        }
+    })
+}
+
+/// How RocksDB says that this process, or another one, has the database open.
+const LOCKED: [&str; 2] = ["lock hold by current process", "While lock file"];
+
+/// Point-read tables get a bloom filter (worth four times on absent keys); log tables are appended in order and get larger blocks.
+fn family_options(name: &str, cache: &Cache) -> Options {
+    let point_read = [tables::Invoices::NAME, tables::Counts::NAME].contains(&name);
+    let mut blocks = BlockBasedOptions::default();
+    blocks.set_block_cache(cache);
+    blocks.set_format_version(5);
+    blocks.set_block_size(if point_read { 4 << 10 } else { 16 << 10 });
+    if point_read {
+        blocks.set_bloom_filter(10.0, false);
+    }
+    let mut options = Options::default();
+    options.set_block_based_table_factory(&blocks);
+    // Bodies are ciphertext and tiles are hashes: neither compresses.
+    let incompressible = [tables::Bodies::NAME, tables::Tiles::NAME].contains(&name);
+    options.set_compression_type(if incompressible { DBCompressionType::None } else { DBCompressionType::Lz4 });
+    options.set_write_buffer_size(64 << 20);
+    options.set_max_write_buffer_number(3);
+    options
+}
+
+/// One backup, as RocksDB keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BackupFiles {
+    /// Its number, ascending.
+    pub number: u32,
+    /// When it was made, seconds since 1970.
+    pub time_s: i64,
+    /// What restoring it takes, bytes.
+    pub bytes: u64,
+}
+
+fn backup_engine(directory: &Path) -> Result<BackupEngine, StoreError> {
+    Ok(BackupEngine::open(&BackupEngineOptions::new(directory)?, &Env::new()?)?)
+}
+
+/// The backups in a directory, oldest first.
+pub fn backups(directory: &Path) -> Result<Vec<BackupFiles>, StoreError> {
+    let engine = backup_engine(directory)?;
+    let mut backups: Vec<BackupFiles> =
+        engine.get_backup_info().into_iter().map(|info| BackupFiles { number: info.backup_id, time_s: info.timestamp, bytes: info.size }).collect();
+    backups.sort_by_key(|backup| backup.number);
+    Ok(backups)
+}
+
+/// Puts the database of a backup into `directory/db`, which must be empty. Every file's checksum is compared on the way.
+pub fn restore(from: &Path, number: u32, directory: &Path) -> Result<(), StoreError> {
+    let path = directory.join("db");
+    std::fs::create_dir_all(&path).map_err(|error| StoreError::File { path: path.clone(), error })?;
+    let options = RestoreOptions::default();
+    Ok(backup_engine(from)?.restore_from_backup(&path, &path, &options, number)?)
+}
