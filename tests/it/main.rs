@@ -17,6 +17,7 @@ mod qr_image;
 mod rules;
 mod schemas;
 mod second_implementation;
+mod streaming;
 mod support;
 mod vectors;
 mod verify;
