@@ -168,6 +168,21 @@ impl Store {
         Ok(Some((key, value)))
     }
 
+    /// The last row before `key`.
+    pub fn before<T: Table>(&self, key: &T::Key) -> Result<Option<Row<T>>, StoreError> {
+        // Backwards from the key, which is itself the first row if it is there.
+        let key = T::key(key);
+        let rows = self.db.iterator_cf(self.family::<T>(), IteratorMode::From(&key, rocksdb::Direction::Reverse));
+        for row in rows.take(2) {
+            let (at, bytes) = row?;
+            if *at < *key {
+                let value = T::decode(&bytes).map_err(|error| value_error::<T>(&at, error))?;
+                return Ok(Some((at, value)));
+            }
+        }
+        Ok(None)
+    }
+
     /// A write that is not yet anything.
     pub fn batch(&self) -> Batch<'_> {
         Batch { store: self, writes: WriteBatch::default() }

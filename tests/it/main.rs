@@ -9,6 +9,7 @@ mod floors;
 mod fsck;
 mod house;
 mod ledger;
+mod log_proof;
 mod merkle;
 mod model;
 mod note;
