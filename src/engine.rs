@@ -526,13 +526,22 @@ fn submitted(outcome: Outcome, warnings: Vec<Fault>) -> Submitted {
 
 /// Writes a file that only its owner may read, durably, refusing to replace one.
 pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), EngineError> {
+    write_new(path, bytes, 0o700, 0o600)
+}
+
+/// Writes a file that everybody may read, durably, refusing to replace one.
+pub fn write_public(path: &Path, bytes: &[u8]) -> Result<(), EngineError> {
+    write_new(path, bytes, 0o755, 0o644)
+}
+
+fn write_new(path: &Path, bytes: &[u8], directory_mode: u32, mode: u32) -> Result<(), EngineError> {
     use std::io::Write as _;
     use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
     let write = || -> std::io::Result<()> {
         if let Some(parent) = path.parent() {
-            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
+            std::fs::DirBuilder::new().recursive(true).mode(directory_mode).create(parent)?;
         }
-        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
         file.write_all(bytes)?;
         file.sync_all()
     };

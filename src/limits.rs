@@ -72,6 +72,14 @@ pub const QUEUE_MAX: usize = 4_096;
 /// Submissions in one frame at most: bounds the batch (about 1 KiB each, 4 MiB) and how long a waiter waits for others.
 pub const FRAME_ENTRIES_MAX: usize = 4_096;
 
+/// Drafts of `fapiao issue` that may be read and not yet printed: two frames of 1,024, one on its way to the disk and one filling behind it. At
+/// 30,000 drafts a second 1,024 are 34 ms, longer than a slow disk's fsync. An answer is about 3 KiB, so 6 MiB wait for a reader who does not read.
+pub const ISSUE_IN_FLIGHT_MAX: usize = 2_048;
+
+/// Drafts of `fapiao issue` that may be read and not yet parsed: of ordinary ones (1 KiB, 50 us of work) 3 ms of work for one core, of the largest
+/// (4 MiB) 256 MiB.
+pub const ISSUE_UNPARSED_MAX: usize = 64;
+
 /// How far the clock may be behind the newest leaf before signing stops, in milliseconds: the slew of a well-kept clock, not a step.
 pub const CLOCK_BEHIND_MAX_MS: u64 = 5_000;
 
@@ -118,6 +126,8 @@ pub const ISSUE_DAYS_BACK: u32 = 31;
 pub const KEY_FILE_BYTES_MAX: usize = 16 << 10;
 
 const _: () = assert!(HOST_LEN_MAX + 8 + 3 + (QR_PAYLOAD_BYTES_MAX * 8).div_ceil(5) <= 311);
+// A frame of 1,024 in flight and another one behind it.
+const _: () = assert!(ISSUE_IN_FLIGHT_MAX >= 2 * 1_024);
 // Lengths and counts are written as u16.
 const _: () = assert!(TEXT_BYTES_MAX <= 0xffff);
 const _: () = assert!(LINES_MAX <= 0xffff);

@@ -3,6 +3,7 @@
 pub mod answer;
 pub mod json;
 pub mod keys;
+pub mod log_proof;
 pub mod proof;
 pub mod qr;
 pub mod question;

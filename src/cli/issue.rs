@@ -1,23 +1,45 @@
 //! `fapiao issue` and `fapiao import`: drafts in, one line of JSON out for each, in their order.
+//!
+//! ```text
+//!              unparsed             begun
+//!  reader ──────────────► workers ─────────► finishers
+//!     │    64 drafts         │                   │
+//!     │                      ▼  one answer each  ▼
+//!     └────────────────────► printer, in the order of the input
+//!        2,048 places
+//! ```
+//!
+//! A client that sends one draft and waits gets its receipt at once; one that sends a million keeps frames full. Nothing waits for more input.
 
-use std::io::{self, BufRead, BufReader, Write as _};
-use std::path::PathBuf;
+use std::convert::Infallible;
+use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal as _, Write};
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, select};
+use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use super::events::outcome;
 use super::open::DataOptions;
 use super::{Exit, Failure};
 use crate::channel::json::{DRAFT_BYTES_MAX, parse_draft};
-use crate::domain::fault::Fault;
+use crate::domain::fault::{Fault, Severity};
 use crate::engine::{Engine, EngineError, Pending};
+use crate::ledger::SubmitError;
+use crate::limits::{ISSUE_IN_FLIGHT_MAX, ISSUE_UNPARSED_MAX};
 
-/// Drafts that are under way together: enough to fill a frame while the one before is on its way to the disk.
-const BATCH: usize = 1_024;
+const AFTER_HELP: &str = "\
+Each draft is answered with one line of JSON, in the order of the input, as soon as it and all before it are decided and on disk. Its status is \
+logged, repeated, faulty, refused, malformed, acceptable (only with --dry-run) or unavailable. After unavailable it is unknown whether the draft was \
+logged: submit it again, the same again gets the first receipt.
+每份草稿按输入顺序得到一行 JSON，一经落盘即输出。unavailable 表示是否已登记未知：请再次提交，相同内容得到首次的回执。
+
+Exit status: that of the gravest line: 0, 1 faulty or refused, 2 malformed, 3 unavailable.";
 
 /// `fapiao issue`
 #[derive(Args)]
+#[command(after_help = AFTER_HELP)]
 pub(super) struct Issue {
     #[command(flatten)]
     data: DataOptions,
@@ -37,6 +59,7 @@ pub(super) struct Issue {
 
 /// `fapiao import`
 #[derive(Args)]
+#[command(after_help = AFTER_HELP)]
 pub(super) struct Import {
     #[command(flatten)]
     data: DataOptions,
@@ -52,96 +75,223 @@ impl Issue {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         let passphrase = self.data.passphrase_for_writing()?;
         let engine = Engine::open(crate::engine::Config { days_back: self.days_back, ..self.data.config(passphrase) })?;
-        submit_all(&engine, &self.file, false, self.dry_run)
+        submit_all(&engine, &self.file, if self.dry_run { Purpose::DryRun } else { Purpose::Issue })
     }
 }
 
 impl Import {
     pub(super) fn run(self) -> Result<Exit, Failure> {
-        submit_all(&self.data.open()?, &self.file, true, false)
+        submit_all(&self.data.open()?, &self.file, Purpose::Import)
     }
 }
 
-/// One draft's way through: read, begun, or already answered.
-enum Begun {
-    Pending(Pending),
-    Done(Value, Exit),
+/// What drafts are read for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Issue,
+    DryRun,
+    Import,
 }
 
-fn submit_all(engine: &Engine, file: &PathBuf, import: bool, dry_run: bool) -> Result<Exit, Failure> {
-    let input: Box<dyn BufRead> = if file.as_os_str() == "-" {
-        Box::new(io::stdin().lock())
+/// A line of output and what it means for the exit status, or why the command ends there.
+type Answer = Result<(String, Exit), Failure>;
+
+/// The place of one draft among the answers; or why no more could be read.
+type Place = io::Result<Receiver<Answer>>;
+
+/// A draft as it was read.
+struct Unparsed {
+    line: u64,
+    bytes: Vec<u8>,
+    answer: Sender<Answer>,
+}
+
+/// A draft that the ledger has and has not yet answered.
+struct Begun {
+    line: u64,
+    pending: Pending,
+    answer: Sender<Answer>,
+}
+
+fn submit_all(engine: &Engine, file: &Path, purpose: Purpose) -> Result<Exit, Failure> {
+    let (places_in, places) = bounded(ISSUE_IN_FLIGHT_MAX);
+    let (unparsed_in, unparsed) = bounded(ISSUE_UNPARSED_MAX);
+    let (begun_in, begun) = bounded(ISSUE_IN_FLIGHT_MAX);
+    let (stop, stopped) = bounded::<Infallible>(0);
+    // Not one of the scope's threads: nothing ends a read of standard input, so nobody may have to wait for it.
+    let reader = std::thread::Builder::new().name("reader".into());
+    if file.as_os_str() == "-" {
+        reader.spawn(move || read_all(io::stdin().lock(), &places_in, &unparsed_in))?;
     } else {
         let opened = std::fs::File::open(file).map_err(|error| Failure::Usage(format!("{}: {error}", file.display())))?;
-        Box::new(BufReader::new(opened))
-    };
-    let mut drafts = Drafts { input, line: 0, ahead: None };
-    let mut out = io::BufWriter::new(io::stdout().lock());
-    let progress = indicatif::ProgressBar::new_spinner().with_message(if import { "导入 importing" } else { "开具 issuing" });
-    let style = indicatif::ProgressStyle::with_template("{spinner} {msg} {pos} ({per_sec})");
-    progress.set_style(style.unwrap_or_else(|_| indicatif::ProgressStyle::default_spinner()));
-    let mut worst = Exit::Fine;
-    loop {
-        let mut batch = Vec::with_capacity(BATCH);
-        while batch.len() < BATCH
-            && let Some(draft) = drafts.next_draft()?
-        {
-            batch.push(draft);
-        }
-        if batch.is_empty() {
-            break;
-        }
-        for (line, begun) in begin_all(engine, &batch, import, dry_run) {
-            let (mut value, exit) = match begun? {
-                Begun::Pending(pending) => outcome(engine, &pending.wait()?)?,
-                Begun::Done(value, exit) => (value, exit),
-            };
-            if let Some(object) = value.as_object_mut() {
-                object.insert("line".into(), line.into());
-            }
-            worst = worst.max(exit);
-            writeln!(out, "{value}")?;
-            progress.inc(1);
-        }
-        out.flush()?;
+        reader.spawn(move || read_all(BufReader::new(opened), &places_in, &unparsed_in))?;
     }
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, std::num::NonZero::get) {
+            let (unparsed, begun, begun_in, stopped) = (unparsed.clone(), begun.clone(), begun_in.clone(), stopped.clone());
+            scope.spawn(move || begin_each(engine, purpose, &unparsed, &begun_in, &stopped));
+            scope.spawn(move || finish_each(engine, &begun));
+        }
+        // Workers and finishers end by these: the former when stopped or when all is read, the latter when the former have.
+        let (_stop, begun_in) = (stop, begun_in);
+        drop(begun_in);
+        print_all(&places, &progress(purpose))
+    })
+}
+
+/// On standard error; hidden where it would mingle with the answers on a terminal.
+fn progress(purpose: Purpose) -> ProgressBar {
+    if io::stdout().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{spinner} {msg} {pos} ({per_sec})").unwrap_or_else(|_| ProgressStyle::default_spinner());
+    let message = match purpose {
+        Purpose::Issue => "开具 issuing",
+        Purpose::DryRun => "检查 checking",
+        Purpose::Import => "导入 importing",
+    };
+    ProgressBar::new_spinner().with_style(style).with_message(message)
+}
+
+/// Reads until the input ends or fails, or nobody wants more. The place goes first, so that the printer never misses one.
+fn read_all(input: impl BufRead, places: &Sender<Place>, unparsed: &Sender<Unparsed>) {
+    let mut drafts = Drafts { input, line: 0, ahead: None };
+    loop {
+        let (line, bytes) = match drafts.next_draft() {
+            Ok(Some(draft)) => draft,
+            Ok(None) => return,
+            Err(error) => {
+                // With the printer gone the command is over, and says why itself.
+                drop(places.send(Err(error)));
+                return;
+            }
+        };
+        let (answer, place) = bounded(1);
+        if places.send(Ok(place)).is_err() || unparsed.send(Unparsed { line, bytes, answer }).is_err() {
+            return;
+        }
+    }
+}
+
+/// Parses, checks and signs; what passes is handed to the ledger without waiting for the disk.
+fn begin_each(engine: &Engine, purpose: Purpose, unparsed: &Receiver<Unparsed>, begun: &Sender<Begun>, stopped: &Receiver<Infallible>) {
+    loop {
+        let Unparsed { line, bytes, answer } = select! {
+            recv(stopped) -> _ => return,
+            recv(unparsed) -> draft => match draft {
+                Ok(draft) => draft,
+                Err(_) => return,
+            },
+        };
+        let answered = match begin(engine, &bytes, purpose) {
+            Ok(Step::Begun(pending)) => {
+                // Finishers stay for as long as there are workers.
+                drop(begun.send(Begun { line, pending, answer }));
+                continue;
+            }
+            Ok(Step::Answered(value, exit)) => Ok((value, exit)),
+            Err(error) => unless_unavailable(error),
+        };
+        // A printer that is gone has ended the command.
+        drop(answer.send(answered.map(|(value, exit)| (numbered(value, line), exit))));
+    }
+}
+
+/// Waits for what was begun and renders its receipt: several, because that costs as much as signing.
+fn finish_each(engine: &Engine, begun: &Receiver<Begun>) {
+    for Begun { line, pending, answer } in begun {
+        let answered = match pending.wait() {
+            Ok(submitted) => outcome(engine, &submitted),
+            Err(error) => unless_unavailable(error),
+        };
+        // As above.
+        drop(answer.send(answered.map(|(value, exit)| (numbered(value, line), exit))));
+    }
+}
+
+/// Prints the answers in the order of their places. An early end drops `out`, which writes what was answered before.
+fn print_all(places: &Receiver<Place>, progress: &ProgressBar) -> Result<Exit, Failure> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    let mut worst = Exit::Fine;
+    while let Some(place) = next(places, &mut out)? {
+        // A place without an answer is that of a worker that panicked; the scope will say so.
+        let Some(answer) = next(&place?, &mut out)? else { break };
+        let (line, exit) = answer?;
+        writeln!(out, "{line}")?;
+        worst = worst.max(exit);
+        progress.inc(1);
+    }
+    out.flush()?;
     progress.finish_and_clear();
     Ok(worst)
 }
 
-/// Parses, checks and signs on all cores; what passes is handed to the ledger without waiting for the disk.
-fn begin_all(engine: &Engine, batch: &[(u64, Vec<u8>)], import: bool, dry_run: bool) -> Vec<(u64, Result<Begun, EngineError>)> {
-    let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let share = batch.len().div_ceil(workers).max(1);
-    std::thread::scope(|scope| {
-        let begin = |(line, bytes): &(u64, Vec<u8>)| (*line, begin(engine, bytes, import, dry_run));
-        let chunks: Vec<_> = batch.chunks(share).map(|chunk| scope.spawn(move || chunk.iter().map(begin).collect::<Vec<_>>())).collect();
-        chunks.into_iter().flat_map(|chunk| chunk.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
-    })
+/// The next of a queue; before it has to be waited for, whoever reads us gets all there is.
+fn next<T>(queue: &Receiver<T>, out: &mut impl Write) -> io::Result<Option<T>> {
+    match queue.try_recv() {
+        Ok(next) => Ok(Some(next)),
+        Err(TryRecvError::Disconnected) => Ok(None),
+        Err(TryRecvError::Empty) => {
+            out.flush()?;
+            Ok(queue.recv().ok())
+        }
+    }
 }
 
-fn begin(engine: &Engine, bytes: &[u8], import: bool, dry_run: bool) -> Result<Begun, EngineError> {
+/// How far a draft came without waiting.
+enum Step {
+    Begun(Pending),
+    Answered(Value, Exit),
+}
+
+fn begin(engine: &Engine, bytes: &[u8], purpose: Purpose) -> Result<Step, EngineError> {
     let draft = match parse_draft(bytes) {
         Ok(draft) => draft,
-        Err(error) => return Ok(Begun::Done(json!({ "status": "malformed", "en": error.to_string(), "zh": "不是有效的JSON" }), Exit::Usage)),
+        Err(error) => return Ok(Step::Answered(json!({ "status": "malformed", "en": error.to_string(), "zh": "不是有效的JSON" }), Exit::Usage)),
     };
     let faulty = |faults: Vec<Fault>| {
-        let refused = faults.iter().any(|fault| fault.severity == crate::domain::fault::Severity::Fault);
+        let refused = faults.iter().any(|fault| fault.severity == Severity::Fault);
         let status = if refused { "faulty" } else { "acceptable" };
         let exit = if refused { Exit::Other } else { Exit::Fine };
-        Begun::Done(json!({ "status": status, "faults": crate::channel::json::faults(&faults) }), exit)
+        Step::Answered(json!({ "status": status, "faults": crate::channel::json::faults(&faults) }), exit)
     };
-    if dry_run {
-        return engine.check_draft(&draft, import).map(faulty);
+    if purpose == Purpose::DryRun {
+        return engine.check_draft(&draft, false).map(faulty);
     }
-    match engine.begin(&draft, import) {
-        Ok(Ok(pending)) => Ok(Begun::Pending(pending)),
+    match engine.begin(&draft, purpose == Purpose::Import) {
+        Ok(Ok(pending)) => Ok(Step::Begun(pending)),
         Ok(Err(faults)) => Ok(faulty(faults)),
         Err(EngineError::Seal(error)) => {
-            Ok(Begun::Done(json!({ "status": "malformed", "en": error.to_string(), "zh": "内容超出可签名的范围" }), Exit::Usage))
+            Ok(Step::Answered(json!({ "status": "malformed", "en": error.to_string(), "zh": "内容超出可签名的范围" }), Exit::Usage))
         }
         Err(error) => Err(error),
     }
+}
+
+/// What the ledger did not decide is the answer to one draft; any other error is the end of the command.
+fn unless_unavailable(error: EngineError) -> Result<(Value, Exit), Failure> {
+    let EngineError::Submit(error) = error else { return Err(error.into()) };
+    let zh = match &error {
+        SubmitError::Poisoned(_) => "账本已停止写入",
+        SubmitError::ReadOnly(_) => "账本拒绝签名",
+        SubmitError::ClockBehind { .. } => "系统时钟落后于账本",
+        SubmitError::Unavailable(_) => "磁盘故障，恢复后自动继续",
+        SubmitError::Closing => "账本正在关闭",
+    };
+    let value = json!({
+        "status": "unavailable",
+        "en": format!("{error}; whether it was logged is unknown: submit it again, the same again gets the first receipt"),
+        "zh": format!("{zh}；是否已登记未知：请再次提交，相同内容得到首次的回执"),
+    });
+    Ok((value, Exit::Unavailable))
+}
+
+/// The answer as it is printed, with the line on which its draft began.
+fn numbered(mut value: Value, line: u64) -> String {
+    if let Some(object) = value.as_object_mut() {
+        object.insert("line".into(), line.into());
+    }
+    value.to_string()
 }
 
 /// Reads JSON objects that follow each other: one a line, or spread over lines. An object begins at the start of a line, so that one that is not
@@ -206,6 +356,27 @@ fn is_closed(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// One draft, and then a disk that fails.
+    struct Failing(&'static [u8]);
+
+    impl io::Read for Failing {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            if self.0.is_empty() { Err(io::Error::other("broken disk")) } else { self.0.read(into) }
+        }
+    }
+
+    #[test]
+    fn a_reading_error_comes_after_what_was_read() {
+        let (places_in, places) = bounded(8);
+        let (unparsed_in, unparsed) = bounded(8);
+        read_all(BufReader::new(Failing(b"{\"a\":1}\n{\"half\":")), &places_in, &unparsed_in);
+        drop((places_in, unparsed_in));
+        let read: Vec<_> = unparsed.iter().map(|draft| (draft.line, draft.bytes)).collect();
+        assert_eq!(read, [(1, b"{\"a\":1}\n".to_vec())]);
+        let places: Vec<Result<(), String>> = places.iter().map(|place| place.map(drop).map_err(|error| error.to_string())).collect();
+        assert_eq!(places, [Ok(()), Err("broken disk".to_owned())]);
+    }
 
     #[test]
     fn objects_are_told_apart_on_one_line_or_many() {

@@ -3,10 +3,9 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::events::Id;
 use super::open::{DataOptions, prompt};
+use super::prove::{Prove, ProveConsistency};
 use super::{Exit, Failure, print};
-use crate::codec::proof::LogProof;
 use crate::crypto::keyfile;
 use crate::engine::{EngineError, keyring_path, read_bounded};
 use crate::ledger::{Finding, Ledger, StoreSizes};
@@ -19,8 +18,10 @@ pub(super) enum LedgerCommand {
     Fsck(Plain),
     /// Print the newest signed checkpoint
     Checkpoint(Plain),
-    /// Print the proof that a leaf is in the log, as c2sp.org/tlog-proof text
+    /// Print the proof that a leaf is in the log, as c2sp.org/tlog-proof text. 包含证明
     Prove(Prove),
+    /// Print the proof that the log at one published size continues the log at another. 一致性证明
+    ProveConsistency(ProveConsistency),
     /// Say that this copy is the newest and may sign: rewrites a missing or older lock record after checking the history
     Adopt(Plain),
     /// Sizes and counts
@@ -31,21 +32,6 @@ pub(super) enum LedgerCommand {
 pub(super) struct Plain {
     #[command(flatten)]
     data: DataOptions,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-}
-
-/// `fapiao ledger prove`
-#[derive(Args)]
-pub(super) struct Prove {
-    #[command(flatten)]
-    data: DataOptions,
-    /// Leaf index
-    #[arg(long, conflicts_with_all = ["code", "number"])]
-    index: Option<u64>,
-    #[command(flatten)]
-    id: Option<Id>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -63,6 +49,7 @@ impl LedgerCommand {
                 Ok(Exit::Fine)
             }
             LedgerCommand::Prove(prove) => prove.run(),
+            LedgerCommand::ProveConsistency(prove) => prove.run(),
             LedgerCommand::Adopt(plain) => adopt(&plain),
             LedgerCommand::Info(plain) => info(&plain),
         }
@@ -99,33 +86,6 @@ fn fsck(plain: &Plain) -> Result<Exit, Failure> {
     ));
     print(plain.json, &value, &lines.join("\n"))?;
     Ok(if report.findings.is_empty() { Exit::Fine } else { Exit::Other })
-}
-
-impl Prove {
-    fn run(self) -> Result<Exit, Failure> {
-        let engine = self.data.open_to_read()?;
-        let index = match (self.index, &self.id) {
-            (Some(index), _) => index,
-            (None, Some(id)) => {
-                let row = engine.ledger().look_up(id.parse()?).map_err(EngineError::from)?.1;
-                row.ok_or_else(|| Failure::Usage("no such invoice".to_owned()))?.index
-            }
-            (None, None) => return Err(Failure::Usage("give --index, or --code and --number".to_owned())),
-        };
-        let published = engine.ledger().published();
-        let leaf = engine.ledger().leaf(index).map_err(EngineError::from)?;
-        let leaf = leaf.ok_or_else(|| Failure::Usage(format!("the log has {} leaves", published.size)))?.encode();
-        let hashes = engine.ledger().inclusion(index, published.size).map_err(EngineError::from)?;
-        let value = json!({
-            "index": index,
-            "leaf": data_encoding::HEXLOWER.encode(&leaf),
-            "path": hashes.iter().map(|hash| data_encoding::HEXLOWER.encode(hash)).collect::<Vec<_>>(),
-            "checkpoint": published.note,
-        });
-        let proof = LogProof { extra: Some(leaf.to_vec()), index, hashes, checkpoint: published.note.clone() };
-        print(self.json, &value, proof.encode().trim_end())?;
-        Ok(Exit::Fine)
-    }
 }
 
 fn adopt(plain: &Plain) -> Result<Exit, Failure> {

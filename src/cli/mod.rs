@@ -8,6 +8,7 @@ mod keys;
 mod ledger;
 mod open;
 mod proof;
+mod prove;
 pub mod sample;
 mod verify;
 
@@ -65,7 +66,7 @@ enum Command {
     /// Check, prove and look after the ledger. 账本
     #[command(subcommand)]
     Ledger(ledger::LedgerCommand),
-    /// Check a kept answer without a network. 查验凭证
+    /// Check a kept answer, or a proof about the log, without a network. 查验凭证
     #[command(subcommand)]
     Proof(proof::Proof),
 }

@@ -1,4 +1,5 @@
-//! What is told to a verifier, as bytes that are signed; what was asked, as bytes that are hashed; and inclusion in the log, as C2SP text.
+//! What is told to a verifier, as bytes that are signed; what was asked, as bytes that are hashed; and two proofs about the log, as text: that a
+//! leaf is in it, and that it only grew.
 
 use data_encoding::BASE64;
 
@@ -146,6 +147,34 @@ pub struct LogProof {
     pub checkpoint: String,
 }
 
+/// That the log at one checkpoint continues the log at another, as one text that is checked offline: ours, in the manner of c2sp.org/tlog-proof.
+///
+/// ```text
+/// fapiao/consistency@v1\n
+/// from <size in decimal>\n
+/// to <size in decimal>\n
+/// <hash, base64>\n                     none or more
+/// \n
+/// <older signed note: text, \n, signature lines>
+/// \n
+/// <newer signed note: text, \n, signature lines>
+/// ```
+///
+/// A checkpoint's text has no empty line, so there are four in all, and each part is where they say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsistencyProof {
+    /// Leaves of the older tree.
+    pub from: u64,
+    /// Leaves of the newer tree.
+    pub to: u64,
+    /// RFC 6962 consistency proof; empty from size 0 or between equal sizes.
+    pub hashes: Vec<Hash>,
+    /// The older signed note, as it is.
+    pub older: String,
+    /// The newer signed note, as it is.
+    pub newer: String,
+}
+
 /// Why a text is no such proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LogProofError {
@@ -153,18 +182,22 @@ pub enum LogProofError {
     #[error("the proof is too long")]
     TooLong,
     /// Another format, or another version of it.
-    #[error("the first line is not c2sp.org/tlog-proof@v1")]
-    Header,
+    #[error("the first line is not {0}")]
+    Header(&'static str),
     /// A line is not what it should be.
     #[error("line {0} of the proof is malformed")]
     Line(usize),
     /// No empty line, or nothing after it.
     #[error("the proof carries no checkpoint")]
     NoCheckpoint,
+    /// Something else than two notes follows.
+    #[error("the proof does not end in two signed notes")]
+    NotTwoCheckpoints,
 }
 
 impl LogProof {
-    const HEADER: &str = "c2sp.org/tlog-proof@v1";
+    /// First line of the text.
+    pub const HEADER: &str = "c2sp.org/tlog-proof@v1";
 
     /// The text.
     pub fn encode(&self) -> String {
@@ -189,7 +222,7 @@ impl LogProof {
         let (proof, checkpoint) = text.split_once("\n\n").filter(|(_, checkpoint)| !checkpoint.is_empty()).ok_or(LogProofError::NoCheckpoint)?;
         let mut lines = (1..).zip(proof.split('\n')).peekable();
         if lines.next().is_none_or(|(_, line)| line != LogProof::HEADER) {
-            return Err(LogProofError::Header);
+            return Err(LogProofError::Header(LogProof::HEADER));
         }
         let extra = match lines.next_if(|(_, line)| line.starts_with("extra ")) {
             Some((at, line)) => {
@@ -198,13 +231,58 @@ impl LogProof {
             }
             None => None,
         };
-        let (at, line) = lines.next().ok_or(LogProofError::Line(2))?;
-        let index = line.strip_prefix("index ").and_then(parse_decimal).ok_or(LogProofError::Line(at))?;
-        let hash = |line: &str| decode_base64(line).and_then(|hash| Hash::try_from(hash).ok());
-        let hashes = lines.map(|(at, line)| hash(line).ok_or(LogProofError::Line(at))).collect::<Result<Vec<Hash>, _>>()?;
-        if hashes.len() > PROOF_HASHES_MAX {
+        let index = number_line(lines.next(), "index ", 2)?;
+        Ok(LogProof { extra, index, hashes: hash_lines(lines)?, checkpoint: checkpoint.to_owned() })
+    }
+}
+
+impl ConsistencyProof {
+    /// First line of the text.
+    pub const HEADER: &str = "fapiao/consistency@v1";
+
+    /// The text.
+    pub fn encode(&self) -> String {
+        let mut text = format!("{}\nfrom {}\nto {}\n", ConsistencyProof::HEADER, self.from, self.to);
+        for hash in &self.hashes {
+            text.extend([&BASE64.encode(hash), "\n"]);
+        }
+        text.extend(["\n", &self.older, "\n", &self.newer]);
+        text
+    }
+
+    /// Parses the text. The notes are taken apart and else as they are: [`crate::crypto::note::Note::parse`] judges them.
+    pub fn parse(text: &str) -> Result<ConsistencyProof, LogProofError> {
+        if text.len() > 2 * NOTE_BYTES_MAX + (PROOF_HASHES_MAX + 3) * 45 {
             return Err(LogProofError::TooLong);
         }
-        Ok(LogProof { extra, index, hashes, checkpoint: checkpoint.to_owned() })
+        let parts: Vec<&str> = text.splitn(6, "\n\n").collect();
+        let mut lines = (1..).zip(parts.first().copied().unwrap_or_default().split('\n'));
+        if lines.next().is_none_or(|(_, line)| line != ConsistencyProof::HEADER) {
+            return Err(LogProofError::Header(ConsistencyProof::HEADER));
+        }
+        let from = number_line(lines.next(), "from ", 2)?;
+        let to = number_line(lines.next(), "to ", 3)?;
+        let hashes = hash_lines(lines)?;
+        let [_, older, older_signatures, newer, newer_signatures] = parts[..] else { return Err(LogProofError::NotTwoCheckpoints) };
+        // Two empty lines in a row could belong to either side of them.
+        if [older, older_signatures, newer, newer_signatures].iter().any(|part| part.is_empty() || part.starts_with('\n')) {
+            return Err(LogProofError::NotTwoCheckpoints);
+        }
+        if !newer_signatures.ends_with('\n') {
+            return Err(LogProofError::NotTwoCheckpoints);
+        }
+        Ok(ConsistencyProof { from, to, hashes, older: format!("{older}\n\n{older_signatures}\n"), newer: format!("{newer}\n\n{newer_signatures}") })
     }
+}
+
+/// The number on a line that begins with `name`; `at` is where the line should be if it is missing.
+fn number_line(line: Option<(usize, &str)>, name: &str, at: usize) -> Result<u64, LogProofError> {
+    let (at, line) = line.ok_or(LogProofError::Line(at))?;
+    line.strip_prefix(name).and_then(parse_decimal).ok_or(LogProofError::Line(at))
+}
+
+fn hash_lines<'t>(lines: impl Iterator<Item = (usize, &'t str)>) -> Result<Vec<Hash>, LogProofError> {
+    let hash = |line: &str| decode_base64(line).and_then(|hash| Hash::try_from(hash).ok());
+    let hashes = lines.map(|(at, line)| hash(line).ok_or(LogProofError::Line(at))).collect::<Result<Vec<Hash>, _>>()?;
+    if hashes.len() > PROOF_HASHES_MAX { Err(LogProofError::TooLong) } else { Ok(hashes) }
 }

@@ -129,7 +129,7 @@ impl LedgerError {
     }
 }
 
-/// Why a submission was not even decided. Nothing was logged.
+/// Why a submission has no outcome. Whether it was logged is known only where the variant says so.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubmitError {
     /// An invariant broke; reads go on, writes need an administrator.

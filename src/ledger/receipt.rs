@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::tables::Tiles;
+use super::tables::{Heads, Tiles};
 use super::value::Seal;
 use super::{Ledger, LedgerError};
 use crate::codec::leaf::Leaf;
@@ -65,6 +65,17 @@ impl Ledger {
     pub fn inclusion(&self, index: u64, size: u64) -> Result<Vec<[u8; 32]>, LedgerError> {
         let (published, read) = self.published_tiles();
         merkle::inclusion_proof(index, size.min(published), read).map_err(|error| LedgerError::broken(index, error.to_string()))
+    }
+
+    /// The published sizes next to `size`: the largest below it and the smallest above.
+    pub fn sizes_around(&self, size: u64) -> Result<(Option<u64>, Option<u64>), LedgerError> {
+        // A checkpoint is stored a moment before it is published, and not to be seen before.
+        let published = self.published().size;
+        let below = match self.store.before::<Heads>(&size.min(published.saturating_add(1)))? {
+            Some((key, _)) => Some(key.as_ref().try_into().map(u64::from_be_bytes).map_err(|_| LedgerError::broken(size, "key of head".into()))?),
+            None => None,
+        };
+        Ok((below, self.first_checkpoint_covering(size)?.map(|(size, _)| size)))
     }
 
     /// RFC 6962 consistency proof between two published sizes.

@@ -3,7 +3,7 @@
 use fapiao::codec::canonical::{self, IssuerSlot};
 use fapiao::codec::event::{Event, EventData, KeyRecord, Notice, Role};
 use fapiao::codec::leaf::{KeyId, Leaf};
-use fapiao::codec::proof::{Answer, LogProof, LogProofError, Query, VERDICTS};
+use fapiao::codec::proof::{Answer, ConsistencyProof, LogProof, LogProofError, Query, VERDICTS};
 use fapiao::codec::reader::{DecodeError, DecodeReason};
 use fapiao::crypto::note::{Host, Origin};
 use fapiao::domain::allotment::{Allotment, Mark, NumberRange};
@@ -451,6 +451,29 @@ proptest! {
             }
         }
     }
+
+    #[test]
+    fn consistency_proofs_survive_their_text(
+        from in any::<u64>(),
+        to in any::<u64>(),
+        hashes in vec(any::<[u8; 32]>(), 0..40),
+        notes in vec("[a-z\u{2014} ]{1,9}\n([a-z]{1,9}\n)?\n[a-z\u{2014} ]{1,9}\n", 2),
+        damages in vec((any::<prop::sample::Index>(), prop_oneof![any::<char>(), Just('\n')]), 16),
+        anything in ".{0,40}",
+    ) {
+        let proof = ConsistencyProof { from, to, hashes, older: notes[0].clone(), newer: notes[1].clone() };
+        let text = proof.encode();
+        prop_assert_eq!(ConsistencyProof::parse(&text), Ok(proof));
+        for (at, replacement) in damages {
+            let mut chars: Vec<char> = text.chars().collect();
+            *at.get_mut(&mut chars) = replacement;
+            let other: String = chars.into_iter().collect();
+            if let Ok(parsed) = ConsistencyProof::parse(&other) {
+                prop_assert_eq!(parsed.encode(), other);
+            }
+        }
+        let _ = (ConsistencyProof::parse(&anything), LogProof::parse(&anything));
+    }
 }
 
 fn electronic_face() -> Face {
@@ -632,7 +655,7 @@ fn log_proofs_are_read_strictly() {
     let good = format!("c2sp.org/tlog-proof@v1\nindex 5\n{hash}\n\ncheckpoint");
     assert!(LogProof::parse(&good).is_ok());
     for (from, to, error) in [
-        ("@v1", "@v2", LogProofError::Header),
+        ("@v1", "@v2", LogProofError::Header("c2sp.org/tlog-proof@v1")),
         ("index 5", "index 05", LogProofError::Line(2)),
         ("index 5", "index +5", LogProofError::Line(2)),
         ("index 5", "index 18446744073709551616", LogProofError::Line(2)),
@@ -642,5 +665,31 @@ fn log_proofs_are_read_strictly() {
         ("\n\ncheckpoint", "\n", LogProofError::NoCheckpoint),
     ] {
         assert_eq!(LogProof::parse(&good.replacen(from, to, 1)), Err(error), "{to:?}");
+    }
+}
+
+#[test]
+fn consistency_proofs_are_read_strictly() {
+    let hash = data_encoding::BASE64.encode(&[7; 32]);
+    let good = format!("fapiao/consistency@v1\nfrom 5\nto 9\n{hash}\n\nolder\n\nsigned\n\nnewer\n\nSigned\n");
+    let read = ConsistencyProof::parse(&good).expect("a proof");
+    assert_eq!((read.older.as_str(), read.newer.as_str()), ("older\n\nsigned\n", "newer\n\nSigned\n"));
+    let many = format!("{hash}\n").repeat(66);
+    for (from, to, error) in [
+        ("@v1", "@v2", LogProofError::Header("fapiao/consistency@v1")),
+        ("from 5", "from 05", LogProofError::Line(2)),
+        ("from 5\n", "", LogProofError::Line(2)),
+        ("to 9", "to -9", LogProofError::Line(3)),
+        ("to 9", "to 18446744073709551616", LogProofError::Line(3)),
+        ("BwcHBw", "BwcHB", LogProofError::Line(4)),
+        ("to 9\n", &format!("to 9\n{many}"), LogProofError::TooLong),
+        ("Signed\n", "Signed", LogProofError::NotTwoCheckpoints),
+        ("Signed\n", "Signed\n\n", LogProofError::NotTwoCheckpoints),
+        ("Signed\n", "Signed\n\nmore\n", LogProofError::NotTwoCheckpoints),
+        ("\n\nnewer\n\nSigned\n", "\n", LogProofError::NotTwoCheckpoints),
+        ("\n\nnewer", "\n\n\nnewer", LogProofError::NotTwoCheckpoints),
+        ("\n\nsigned", "\n\n\nsigned", LogProofError::NotTwoCheckpoints),
+    ] {
+        assert_eq!(ConsistencyProof::parse(&good.replacen(from, to, 1)), Err(error), "{to:?}");
     }
 }

@@ -10,11 +10,11 @@ use fapiao::channel::{proof, qr};
 use fapiao::codec::canonical::{self, IssuerSlot};
 use fapiao::codec::event::{Event, EventData, KeyRecord, Notice, Role};
 use fapiao::codec::leaf::{KeyId, Leaf};
-use fapiao::codec::proof::{Answer, LogProof};
+use fapiao::codec::proof::{Answer, ConsistencyProof, LogProof};
 use fapiao::crypto::keyfile::{self, KdfCost};
 use fapiao::crypto::note::{Checkpoint, Host, Note, Origin};
 use fapiao::crypto::sign::SigningKey;
-use fapiao::crypto::{body, hash};
+use fapiao::crypto::{body, hash, merkle};
 use fapiao::domain::allotment::{Allotment, Mark, NumberRange};
 use fapiao::domain::kind::Kind;
 use fapiao::domain::money::{Fen, upper_case};
@@ -230,6 +230,12 @@ fn of_log(add: &mut impl FnMut(&'static str, &str, Vec<u8>)) {
     let proven = LogProof { extra: Some(b"leaf".to_vec()), index, hashes: path.clone(), checkpoint: cosigned.encode() };
     add("proof", "path", proven.encode().into_bytes());
     add("proof", "alone", LogProof { extra: None, index: 0, hashes: vec![], checkpoint: "checkpoint\n".into() }.encode().into_bytes());
+
+    let empty = Checkpoint { size: 0, root: merkle::EMPTY_ROOT, ..checkpoint.clone() }.sign(&log_key()).encode();
+    let grown = ConsistencyProof { from: 0, to: size, hashes: vec![], older: empty, newer: cosigned.encode() };
+    add("consistency", "from_nothing", grown.encode().into_bytes());
+    let same = ConsistencyProof { from: size, hashes: path.clone(), older: cosigned.encode(), ..grown };
+    add("consistency", "path", same.encode().into_bytes());
 
     let keyring = log_keyring();
     let signed = SignedAnswer {

@@ -27,7 +27,7 @@ impl Subject {
 pub type Target = fn(&[u8], Subject) -> bool;
 
 /// Every target; its corpus and its binary have the same name.
-pub const TARGETS: [(&str, Target); 18] = [
+pub const TARGETS: [(&str, Target); 19] = [
     ("face", bytes::face),
     ("rest", bytes::rest),
     ("event", bytes::event),
@@ -36,6 +36,7 @@ pub const TARGETS: [(&str, Target); 18] = [
     ("answer", bytes::answer),
     ("note", text::note),
     ("proof", text::proof),
+    ("consistency", text::consistency),
     ("keyfile", sealed::keyfile),
     ("body", sealed::body),
     ("qr_signed", text::qr_signed),

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -54,6 +55,20 @@ impl Site {
         self.root.path().join("ledger.lock")
     }
 
+    /// A file beside the ledger.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    /// The program with these arguments on the ledger that was created here, its keys opened. It has the time from the system.
+    pub(crate) fn program(&self, arguments: &[&str]) -> Command {
+        let passphrase = self.file("passphrase");
+        fs::write(&passphrase, PASSPHRASE).expect("writable");
+        let mut command = program(arguments);
+        command.arg("--data").arg(self.directory()).arg("--passphrase-file").arg(passphrase);
+        command
+    }
+
     pub(crate) fn now(&self) -> UnixMillis {
         UnixMillis(self.clock.load(Ordering::SeqCst))
     }
@@ -93,6 +108,13 @@ impl Site {
     pub(crate) fn keyring(&self) -> Keyring {
         keyfile::open(&fs::read(keyring_path(&self.directory())).expect("a key file"), PASSPHRASE).expect("the passphrase")
     }
+}
+
+/// The program with these arguments.
+pub(crate) fn program(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fapiao"));
+    command.args(arguments).env_remove("FAPIAO_PASSPHRASE_FILE");
+    command
 }
 
 /// The day on which most tests happen.

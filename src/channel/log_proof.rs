@@ -1,0 +1,131 @@
+//! Proofs about the log as text, and their check without a network: that a leaf is in it, and that it only grew. They carry no keys: whoever checks
+//! brings the log's, from somebody they trust.
+
+use crate::codec::event::Role;
+use crate::codec::leaf::Leaf;
+use crate::codec::proof::{ConsistencyProof, LogProof, LogProofError};
+use crate::crypto::keyring::PublicKeys;
+use crate::crypto::merkle;
+use crate::crypto::note::{Checkpoint, Note, NoteError, Origin};
+
+/// Why a proof about the log does not hold, or is none.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LogProofFault {
+    /// The text is not what its first line says.
+    #[error("not a proof: {0}")]
+    Text(#[from] LogProofError),
+    /// What should be a signed checkpoint is none.
+    #[error("not a checkpoint: {0}")]
+    Note(NoteError),
+    /// Neither the proof nor whoever checks it says which leaf it is about.
+    #[error("the proof does not carry the leaf it is about; give it (--leaf HEX)")]
+    NoLeaf,
+    /// The leaf is not 96 bytes of this version.
+    #[error("the leaf does not decode")]
+    Leaf,
+    /// Signed by none of the checkpoint keys.
+    #[error("the checkpoint of {origin} at size {size} is not signed by a checkpoint key of the list")]
+    NotSigned {
+        /// As the checkpoint says.
+        origin: Origin,
+        /// As the checkpoint says.
+        size: u64,
+    },
+    /// The proof is about another size than its checkpoint.
+    #[error("the proof is about size {stated}, its checkpoint about size {signed}")]
+    OtherSize {
+        /// In the proof.
+        stated: u64,
+        /// In the signed checkpoint.
+        signed: u64,
+    },
+    /// The path from the leaf does not end at the root.
+    #[error("the path does not lead from the leaf at {index} to the root of size {size}")]
+    NotIncluded {
+        /// Place of the leaf.
+        index: u64,
+        /// Leaves of the tree.
+        size: u64,
+    },
+    /// The hashes do not tie the roots together.
+    #[error("the log of size {to} is not shown to continue that of size {from}")]
+    NotContinued {
+        /// Leaves of the older tree.
+        from: u64,
+        /// Leaves of the newer tree.
+        to: u64,
+    },
+}
+
+impl LogProofFault {
+    /// Whether there was nothing to judge: the file or the leaf is not in its form.
+    pub fn is_malformed(&self) -> bool {
+        match self {
+            LogProofFault::Text(_) | LogProofFault::Note(_) | LogProofFault::NoLeaf | LogProofFault::Leaf => true,
+            LogProofFault::NotSigned { .. }
+            | LogProofFault::OtherSize { .. }
+            | LogProofFault::NotIncluded { .. }
+            | LogProofFault::NotContinued { .. } => false,
+        }
+    }
+}
+
+/// What a proof of inclusion that holds says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Included {
+    /// The log.
+    pub checkpoint: Checkpoint,
+    /// Place of the leaf in it.
+    pub index: u64,
+    /// The leaf.
+    pub leaf: Leaf,
+}
+
+/// What a proof of consistency that holds says: the older log is the beginning of the newer. Their origins differ if it was reopened in between.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Continued {
+    /// The log then.
+    pub older: Checkpoint,
+    /// The log later.
+    pub newer: Checkpoint,
+}
+
+/// Checks `c2sp.org/tlog-proof` text for `leaf`, or without one for the leaf on its `extra` line.
+pub fn verify_inclusion(text: &str, leaf: Option<&[u8]>, keys: &PublicKeys) -> Result<Included, LogProofFault> {
+    let proof = LogProof::parse(text)?;
+    let bytes = leaf.or(proof.extra.as_deref()).ok_or(LogProofFault::NoLeaf)?;
+    let leaf = Leaf::decode(bytes).map_err(|_| LogProofFault::Leaf)?;
+    let checkpoint = open(&proof.checkpoint, keys)?;
+    let (index, size) = (proof.index, checkpoint.size);
+    if !merkle::verify_inclusion(&merkle::leaf_hash(bytes), index, size, &proof.hashes, &checkpoint.root) {
+        return Err(LogProofFault::NotIncluded { index, size });
+    }
+    Ok(Included { checkpoint, index, leaf })
+}
+
+/// Checks `fapiao/consistency` text.
+pub fn verify_consistency(text: &str, keys: &PublicKeys) -> Result<Continued, LogProofFault> {
+    let proof = ConsistencyProof::parse(text)?;
+    let (older, newer) = (open(&proof.older, keys)?, open(&proof.newer, keys)?);
+    for (stated, checkpoint) in [(proof.from, &older), (proof.to, &newer)] {
+        if stated != checkpoint.size {
+            return Err(LogProofFault::OtherSize { stated, signed: checkpoint.size });
+        }
+    }
+    if !merkle::verify_consistency(older.size, &older.root, newer.size, &newer.root, &proof.hashes) {
+        return Err(LogProofFault::NotContinued { from: older.size, to: newer.size });
+    }
+    Ok(Continued { older, newer })
+}
+
+/// The checkpoint in a note, of whichever log it names: what ties it to ours is that one of our checkpoint keys signed under that name.
+fn open(note: &str, keys: &PublicKeys) -> Result<Checkpoint, LogProofFault> {
+    let note = Note::parse(note).map_err(LogProofFault::Note)?;
+    let checkpoint = Checkpoint::parse(note.text()).map_err(LogProofFault::Note)?;
+    let mut checkpoint_keys = keys.iter().filter(|key| key.record.role() == Role::Checkpoint);
+    if checkpoint_keys.any(|key| note.verify(checkpoint.origin.as_str(), &key.key).is_ok()) {
+        Ok(checkpoint)
+    } else {
+        Err(LogProofFault::NotSigned { origin: checkpoint.origin, size: checkpoint.size })
+    }
+}
