@@ -1,16 +1,17 @@
 //! Issuing: an accepted invoice becomes signed bytes, ready for the sequencer. Everything here runs in parallel; nothing here knows the log.
 
 use crate::codec::canonical;
-use crate::codec::event::{Event, EventData};
+use crate::codec::event::{Event, EventData, Role};
 use crate::codec::reader::DecodeError;
-use crate::crypto::keyring::Keyring;
-use crate::crypto::{body, hash};
+use crate::crypto::keyring::{Keyring, PublicKeys, SignatureCheck};
+use crate::crypto::note::{Checkpoint, Note};
+use crate::crypto::{body, hash, merkle};
 use crate::domain::allotment::{Allotment, Mark, NumberRange};
 use crate::domain::number::InvoiceId;
 use crate::domain::rules::{Accepted, ImportedState};
 use crate::domain::taxpayer::TaxpayerId;
-use crate::domain::time::Day;
-use crate::ledger::{ImportedEvent, SealedEvent, SealedInvoice, Submission};
+use crate::domain::time::{Day, UnixMillis};
+use crate::ledger::{ImportedEvent, Origins, Receipt, Sealed, SealedEvent, SealedInvoice, Submission};
 
 /// Random bytes for one invoice: drawn above, so that the same input gives the same bytes.
 #[derive(Clone, Copy)]
@@ -86,6 +87,101 @@ pub fn invoice(accepted: &Accepted, imported: bool, keys: &Keyring, random: &Ran
         imported,
         imported_state: imported_state.map(|(how, data)| (how, event_of(&data, random.event_salt, keys))),
     })))
+}
+
+/// Why a receipt, or the draft beside it, cannot be submitted again.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AgainFault {
+    /// What was signed is not what the leaf commits to.
+    #[error("the receipt's leaf commits to something else")]
+    Commit,
+    /// The authority's signature does not count.
+    #[error("the receipt's signature does not hold: {0:?}")]
+    Signature(SignatureCheck),
+    /// The checkpoint is not one of this log.
+    #[error("the receipt's checkpoint is not of this log: {0}")]
+    Checkpoint(String),
+    /// The path does not lead from the leaf to the checkpoint.
+    #[error("the receipt's path does not lead to its checkpoint")]
+    Inclusion,
+    /// A receipt without salt.
+    #[error("the receipt has no salt; ask for it again with the keys at hand")]
+    NoSalt,
+    /// The draft of an invoice is missing.
+    #[error("the draft of the invoice is needed as well")]
+    NoDraft,
+    /// The draft is not the one that was signed.
+    #[error("the draft is not the one that the receipt is of")]
+    OtherDraft,
+    /// Not something that issuers submit.
+    #[error("a receipt of {0} is not submitted again")]
+    Event(&'static str),
+}
+
+/// Whether this log, under one of its origins, acknowledged what a receipt is of: signature, leaf, path and checkpoint.
+pub fn is_acknowledged(receipt: &Receipt, keys: &PublicKeys, origins: &Origins) -> Result<(), AgainFault> {
+    let leaf = &receipt.leaf;
+    let (commit, message, signature) = match &receipt.sealed {
+        Sealed::Invoice { face, rest_digest, signature } => (hash::commit(face, rest_digest), hash::invoice_message(face, rest_digest), signature),
+        Sealed::Event { salt, data, signature } => {
+            (hash::event_commit(leaf.event, salt, data), hash::event_message(leaf.event, salt, data), signature)
+        }
+    };
+    if commit != leaf.commit {
+        return Err(AgainFault::Commit);
+    }
+    match keys.check(Role::Authority, leaf.key_id, UnixMillis(leaf.time_ms), &message, signature) {
+        SignatureCheck::Valid => {}
+        other => return Err(AgainFault::Signature(other)),
+    }
+    let stated =
+        Note::parse(&receipt.note).and_then(|note| Checkpoint::parse(note.text())).map_err(|error| AgainFault::Checkpoint(error.to_string()))?;
+    if !origins.contains(&stated.origin) {
+        return Err(AgainFault::Checkpoint(format!("{} is another one", stated.origin)));
+    }
+    let mut known = keys.iter().filter(|key| key.record.role() == Role::Checkpoint);
+    if !known.any(|key| Checkpoint::open(&receipt.note, &stated.origin, &key.key).is_ok()) {
+        return Err(AgainFault::Checkpoint("it is not signed by a checkpoint key of this log".into()));
+    }
+    if !merkle::verify_inclusion(&merkle::leaf_hash(&leaf.encode()), receipt.index, stated.size, &receipt.path, &stated.root) {
+        return Err(AgainFault::Inclusion);
+    }
+    Ok(())
+}
+
+/// The invoice of an acknowledged receipt again, under the signature that it already has. `random` carries the receipt's salt.
+pub fn invoice_again(
+    receipt: &Receipt,
+    accepted: &Accepted,
+    imported: bool,
+    keys: &Keyring,
+    random: &Randomness,
+) -> Result<Result<Submission, AgainFault>, SealError> {
+    let submission = invoice(accepted, imported, keys, random)?;
+    let (Submission::Invoice(mut sealed), Sealed::Invoice { signature, .. }) = (submission, &receipt.sealed) else {
+        return Ok(Err(AgainFault::Event(receipt.leaf.event.name())));
+    };
+    // The commit covers face and rest, so an equal one means an equal invoice.
+    if sealed.commit != receipt.leaf.commit {
+        return Ok(Err(AgainFault::OtherDraft));
+    }
+    (sealed.signature, sealed.key_id) = (*signature, receipt.leaf.key_id);
+    Ok(Ok(Submission::Invoice(sealed)))
+}
+
+/// The event of an acknowledged receipt again, under the signature that it already has.
+pub fn event_again(receipt: &Receipt, salt: [u8; 16]) -> Result<Submission, AgainFault> {
+    let leaf = &receipt.leaf;
+    let other = || AgainFault::Event(leaf.event.name());
+    let Sealed::Event { data, signature, .. } = &receipt.sealed else { return Err(other()) };
+    let event = SealedEvent { salt, data: data.clone(), commit: leaf.commit, signature: *signature, key_id: leaf.key_id };
+    match EventData::decode(leaf.event, data) {
+        Ok(EventData::Void { id, day }) => Ok(Submission::Void { id, caller: None, day, event }),
+        Ok(EventData::Status { id, mark }) => Ok(Submission::Status { id, mark, event }),
+        Ok(EventData::Allot(allotment)) => Ok(Submission::Allot { allotment, event }),
+        Ok(EventData::AllotmentStatus { range, mark }) => Ok(Submission::AllotmentStatus { range, mark, event }),
+        Ok(EventData::Key(_) | EventData::Reopen(_)) | Err(_) => Err(other()),
+    }
 }
 
 /// Voids an invoice on `day`; `caller` must be the seller, `None` is the administration.

@@ -110,6 +110,12 @@ pub const RESUME_PROBE_BYTES: usize = 1 << 20;
 /// Why a ledger is reopened under another origin, in bytes of UTF-8.
 pub const REASON_BYTES_MAX: usize = 1_024;
 
+/// Drafts kept beside receipts that are submitted again: about 2 KiB each, 400 MB.
+pub const RESUBMIT_DRAFTS_MAX: usize = 200_000;
+
+/// A line with a receipt at most, in bytes: a note of one signature, 64 hashes of a path, and a few hundred bytes of hex and QR text take 8 KiB.
+pub const RECEIPT_LINE_BYTES_MAX: usize = 64 << 10;
+
 /// Backups kept unless told otherwise: two weeks of daily ones.
 pub const BACKUPS_KEPT: usize = 14;
 

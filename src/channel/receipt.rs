@@ -2,11 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::{json, qr};
+use super::{json, keys, qr};
 use crate::codec::canonical;
-use crate::crypto::note::Host;
+use crate::codec::leaf::Leaf;
+use crate::crypto::note::{Checkpoint, Host, Note};
 use crate::engine::{FullReceipt, Logged};
-use crate::ledger::{Remark, Sealed};
+use crate::ledger::{Receipt, Remark, Sealed};
+use crate::limits::PROOF_HASHES_MAX;
 
 fn hex(bytes: &[u8]) -> String {
     data_encoding::HEXLOWER.encode(bytes)
@@ -33,6 +35,39 @@ pub fn to_json(full: &FullReceipt) -> Value {
         value.extend(sealed);
     }
     value
+}
+
+/// Why JSON is no receipt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a receipt: {0}")]
+pub struct NoReceipt(&'static str);
+
+/// The receipt in what [`to_json`] wrote, or in a line that holds it as its member `receipt`. Nothing is verified yet.
+pub fn parse(value: &Value) -> Result<FullReceipt, NoReceipt> {
+    let value = value.get("receipt").unwrap_or(value);
+    let text = |member: &'static str| value.get(member).and_then(Value::as_str).ok_or(NoReceipt(member));
+    let bytes = |member: &'static str, hex: &str| data_encoding::HEXLOWER.decode(hex.as_bytes()).map_err(|_| NoReceipt(member));
+    let index = value.get("index").and_then(Value::as_u64).ok_or(NoReceipt("index"))?;
+    let leaf = Leaf::decode(&bytes("leaf", text("leaf")?)?).map_err(|_| NoReceipt("leaf"))?;
+    let salt = match value.get("salt") {
+        None | Some(Value::Null) => None,
+        Some(_) => Some(keys::bytes::<16>(text("salt")?).ok_or(NoReceipt("salt"))?),
+    };
+    let signature = keys::bytes::<64>(text("signature")?).ok_or(NoReceipt("signature"))?;
+    let sealed = match (value.get("face"), salt) {
+        (Some(_), _) => Sealed::Invoice {
+            face: bytes("face", text("face")?)?,
+            rest_digest: keys::bytes::<32>(text("rest_digest")?).ok_or(NoReceipt("rest_digest"))?,
+            signature,
+        },
+        (None, Some(salt)) => Sealed::Event { salt, data: bytes("data", text("data")?)?, signature },
+        (None, None) => return Err(NoReceipt("salt")),
+    };
+    let path = value.get("inclusion").and_then(Value::as_array).filter(|path| path.len() <= PROOF_HASHES_MAX).ok_or(NoReceipt("inclusion"))?;
+    let path = path.iter().map(|hash| hash.as_str().and_then(keys::bytes::<32>)).collect::<Option<Vec<_>>>().ok_or(NoReceipt("inclusion"))?;
+    let note = text("checkpoint")?.to_owned();
+    let size = Note::parse(&note).and_then(|note| Checkpoint::parse(note.text())).map_err(|_| NoReceipt("checkpoint"))?.size;
+    Ok(FullReceipt { receipt: Receipt { index, leaf, sealed, note, size, path }, salt })
 }
 
 /// What follows a submission, beside its receipt.

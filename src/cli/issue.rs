@@ -155,7 +155,7 @@ fn progress(purpose: Purpose) -> ProgressBar {
 
 /// Reads until the input ends or fails, or nobody wants more. The place goes first, so that the printer never misses one.
 fn read_all(input: impl BufRead, places: &Sender<Place>, unparsed: &Sender<Unparsed>) {
-    let mut drafts = Drafts { input, line: 0, ahead: None };
+    let mut drafts = Drafts::new(input);
     loop {
         let (line, bytes) = match drafts.next_draft() {
             Ok(Some(draft)) => draft,
@@ -296,14 +296,19 @@ fn numbered(mut value: Value, line: u64) -> String {
 
 /// Reads JSON objects that follow each other: one a line, or spread over lines. An object begins at the start of a line, so that one that is not
 /// closed costs only itself.
-struct Drafts<R> {
+pub(super) struct Drafts<R> {
     input: R,
     line: u64,
     ahead: Option<(u64, Vec<u8>)>,
 }
 
 impl<R: BufRead> Drafts<R> {
-    fn next_draft(&mut self) -> io::Result<Option<(u64, Vec<u8>)>> {
+    pub(super) fn new(input: R) -> Drafts<R> {
+        Drafts { input, line: 0, ahead: None }
+    }
+
+    /// The bytes of the next draft and the line on which it begins.
+    pub(super) fn next_draft(&mut self) -> io::Result<Option<(u64, Vec<u8>)>> {
         let Some((first, mut bytes)) = self.next_line()? else { return Ok(None) };
         while !is_closed(&bytes) && bytes.len() <= DRAFT_BYTES_MAX {
             match self.next_line()? {
@@ -381,7 +386,7 @@ mod tests {
     #[test]
     fn objects_are_told_apart_on_one_line_or_many() {
         let input = b"{\"a\":\"}{\"}\n\n{\n  \"b\": \"\\\"{\"\n}\n{\"open\": 1\n{\"c\":2}\nnoise\n";
-        let mut drafts = Drafts { input: &input[..], line: 0, ahead: None };
+        let mut drafts = Drafts::new(&input[..]);
         let mut seen = Vec::new();
         while let Some((line, bytes)) = drafts.next_draft().expect("memory") {
             seen.push((line, String::from_utf8(bytes).expect("UTF-8").replace('\n', "")));

@@ -1,15 +1,15 @@
 //! `fapiao ledger`: checking, proving and looking after the ledger.
 
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::open::{DataOptions, prompt};
+use super::backup;
+use super::open::DataOptions;
 use super::prove::{Prove, ProveConsistency};
 use super::{Exit, Failure, print};
-use crate::crypto::keyfile;
-use crate::engine::{EngineError, keyring_path, read_bounded};
-use crate::ledger::{Finding, Ledger, StoreSizes};
-use crate::limits::KEY_FILE_BYTES_MAX;
+use crate::channel::receipt;
+use crate::engine::{Engine, EngineError};
+use crate::ledger::{self, Finding, FsckReport, Ledger, StoreSizes};
 
 /// `fapiao ledger …`
 #[derive(Subcommand)]
@@ -22,8 +22,20 @@ pub(super) enum LedgerCommand {
     Prove(Prove),
     /// Print the proof that the log at one published size continues the log at another. 一致性证明
     ProveConsistency(ProveConsistency),
-    /// Say that this copy is the newest and may sign: rewrites a missing or older lock record after checking the history
+    /// Back up ledger and key files: incremental, checked, and never with the lock record. 备份
+    Backup(backup::Backup),
+    /// List the backups in a directory
+    Backups(backup::Backups),
+    /// Restore a backup into a new directory, whole or as of a ledger size. 恢复
+    Restore(backup::Restore),
+    /// Rehearse a restore: into a scratch directory, with a full check, and away with it. 恢复演练
+    Drill(backup::Drill),
+    /// Say that this copy is the newest and may sign: rewrites a missing or older lock record after checking the history. 确认
     Adopt(Plain),
+    /// Go on from a copy that is older than what was signed, under a new origin and with a signed notice. 重开
+    Reopen(Reopen),
+    /// Make derived tables anew from the log
+    Rebuild(Rebuild),
     /// Sizes and counts
     Info(Plain),
 }
@@ -32,6 +44,32 @@ pub(super) enum LedgerCommand {
 pub(super) struct Plain {
     #[command(flatten)]
     data: DataOptions,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// `fapiao ledger reopen`
+#[derive(Args)]
+pub(super) struct Reopen {
+    #[command(flatten)]
+    data: DataOptions,
+    /// Why, for everybody to read: one line, free of personal text
+    #[arg(long)]
+    reason: String,
+    /// Print JSON, with the notice's receipt
+    #[arg(long)]
+    json: bool,
+}
+
+/// `fapiao ledger rebuild`
+#[derive(Args)]
+pub(super) struct Rebuild {
+    #[command(flatten)]
+    data: DataOptions,
+    /// Table to make anew, or several: tile, inv, allot, tax, key, reopen
+    #[arg(long, required = true, value_delimiter = ',')]
+    table: Vec<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -50,22 +88,20 @@ impl LedgerCommand {
             }
             LedgerCommand::Prove(prove) => prove.run(),
             LedgerCommand::ProveConsistency(prove) => prove.run(),
+            LedgerCommand::Backup(backup) => backup.run(),
+            LedgerCommand::Backups(backups) => backups.run(),
+            LedgerCommand::Restore(restore) => restore.run(),
+            LedgerCommand::Drill(drill) => drill.run(),
             LedgerCommand::Adopt(plain) => adopt(&plain),
+            LedgerCommand::Reopen(reopen) => reopen.run(),
+            LedgerCommand::Rebuild(rebuild) => rebuild.run(),
             LedgerCommand::Info(plain) => info(&plain),
         }
     }
 }
 
-fn fsck(plain: &Plain) -> Result<Exit, Failure> {
-    let engine = plain.data.open_to_read()?;
-    let bar = indicatif::ProgressBar::new(0).with_message("核对 checking");
-    let style = indicatif::ProgressStyle::with_template("{msg} {bar:40} {pos}/{len} leaves, {eta} left");
-    bar.set_style(style.unwrap_or_else(|_| indicatif::ProgressStyle::default_bar()));
-    let report = engine.fsck(&|done, all| {
-        bar.set_length(all);
-        bar.set_position(done);
-    })?;
-    bar.finish_and_clear();
+/// A check's report, as JSON and as text.
+pub(super) fn told(report: &FsckReport) -> (Value, String) {
     let finding = |finding: &Finding| json!({ "table": finding.table, "at": finding.at, "what": finding.what });
     let value = json!({
         "sound": report.findings.is_empty(),
@@ -84,22 +120,82 @@ fn fsck(plain: &Plain) -> Result<Exit, Failure> {
         "{verdict}: {} leaves, {} invoices, {} checkpoints, {} bodies ({} erased)",
         report.leaves, report.invoices, report.checkpoints, report.bodies, report.erased
     ));
-    print(plain.json, &value, &lines.join("\n"))?;
+    (value, lines.join("\n"))
+}
+
+fn fsck(plain: &Plain) -> Result<Exit, Failure> {
+    let engine = plain.data.open_to_read()?;
+    let bar = indicatif::ProgressBar::new(0).with_message("核对 checking");
+    let style = indicatif::ProgressStyle::with_template("{msg} {bar:40} {pos}/{len} leaves, {eta} left");
+    bar.set_style(style.unwrap_or_else(|_| indicatif::ProgressStyle::default_bar()));
+    let report = engine.fsck(&|done, all| {
+        bar.set_length(all);
+        bar.set_position(done);
+    })?;
+    bar.finish_and_clear();
+    let (value, text) = told(&report);
+    print(plain.json, &value, &text)?;
     Ok(if report.findings.is_empty() { Exit::Fine } else { Exit::Other })
 }
 
 fn adopt(plain: &Plain) -> Result<Exit, Failure> {
-    let passphrase = match plain.data.passphrase_from_file()? {
-        Some(passphrase) => passphrase,
-        None => prompt("Passphrase 口令: ")?,
-    };
-    let path = keyring_path(&plain.data.data);
-    let sealed = read_bounded(&path, KEY_FILE_BYTES_MAX)?;
-    let keyring = keyfile::open(&sealed, &passphrase).map_err(|error| EngineError::Keyring { path, error })?;
-    let checkpoint = Ledger::adopt(&plain.data.data.clone().into(), StoreSizes::default(), &keyring).map_err(EngineError::from)?;
+    let checkpoint = Engine::adopt(&plain.data.config(plain.data.passphrase_for_writing()?))?;
     let value = json!({ "origin": checkpoint.origin.as_str(), "size": checkpoint.size });
-    print(plain.json, &value, &format!("adopted {} at size {}: this copy signs from here on", checkpoint.origin, checkpoint.size))?;
+    let text = format!("已确认 adopted {} at size {}: this copy signs from here on", checkpoint.origin, checkpoint.size);
+    print(plain.json, &value, &text)?;
     Ok(Exit::Fine)
+}
+
+impl Reopen {
+    fn run(&self) -> Result<Exit, Failure> {
+        let config = self.data.config(self.data.passphrase_for_writing()?);
+        let (index, notice) = Engine::reopen(&config, &self.reason)?;
+        let engine = self.data.open()?;
+        let receipt = engine.receipt(index)?.map(|full| receipt::to_json(&full));
+        let value = json!({
+            "previous": notice.previous.as_str(),
+            "origin": notice.origin.as_str(),
+            "size": notice.size,
+            "lost": notice.lost.map(|(size, root)| json!({ "size": size, "root": data_encoding::HEXLOWER.encode(&root) })),
+            "reason": notice.reason,
+            "notice": receipt,
+        });
+        let lost = match notice.lost {
+            Some((size, _)) if size > notice.size => {
+                format!(
+                    "leaves {} to {} of the old log are lost; their issuers submit their receipts again (`fapiao resubmit`)",
+                    notice.size,
+                    size - 1
+                )
+            }
+            Some((size, _)) => {
+                format!("another history up to size {size} was signed; what it had beyond this one is submitted again (`fapiao resubmit`)")
+            }
+            None => "nothing is known to be lost; whoever holds a receipt that is not found here submits it again (`fapiao resubmit`)".to_owned(),
+        };
+        let text = format!(
+            "已重开 reopened at size {}\n  old origin  {}\n  new origin  {}\n  notice      leaf {index}; publish its receipt (--json)\n  {lost}",
+            notice.size, notice.previous, notice.origin
+        );
+        print(self.json, &value, &text)?;
+        Ok(Exit::Fine)
+    }
+}
+
+impl Rebuild {
+    fn run(&self) -> Result<Exit, Failure> {
+        let home = self.data.data.clone().into();
+        for table in &self.table {
+            let known = Ledger::rebuild(&home, StoreSizes::default(), table).map_err(EngineError::from)?;
+            if !known {
+                let derived = ledger::DERIVED.join(", ");
+                return Err(Failure::Usage(format!("{table} is no derived table; these can be rebuilt: {derived}")));
+            }
+        }
+        let text = format!("已重建 rebuilt {}", self.table.join(", "));
+        print(self.json, &json!({ "rebuilt": self.table }), &text)?;
+        Ok(Exit::Fine)
+    }
 }
 
 fn info(plain: &Plain) -> Result<Exit, Failure> {
@@ -109,6 +205,7 @@ fn info(plain: &Plain) -> Result<Exit, Failure> {
     let tables = ledger.table_bytes();
     let value = json!({
         "origin": ledger.origin().as_str(),
+        "origins": ledger.origins().iter().map(|(size, origin)| json!({ "from_size": size, "origin": origin.as_str() })).collect::<Vec<_>>(),
         "size": published.size,
         "time": published.time.to_string(),
         "signs": ledger.may_write().err().map_or_else(|| "yes".to_owned(), |error| error.to_string()),
@@ -118,6 +215,9 @@ fn info(plain: &Plain) -> Result<Exit, Failure> {
     if let Err(error) = ledger.may_write() {
         lines.push(format!("does not sign: {error}"));
     }
+    lines.extend(
+        ledger.origins().iter().skip(1).map(|(size, origin)| format!("  since size {size} under {origin}, after a part of the log was lost")),
+    );
     lines.extend(tables.iter().map(|(name, bytes)| format!("  {name:<6} {bytes:>12} bytes on disk")));
     print(plain.json, &value, &lines.join("\n"))?;
     Ok(Exit::Fine)

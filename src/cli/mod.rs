@@ -1,7 +1,9 @@
 //! The program: subcommands in the order in which an operator meets them.
 
 mod allot;
+mod backup;
 mod demo;
+mod doctor;
 mod events;
 mod issue;
 mod keys;
@@ -9,6 +11,7 @@ mod ledger;
 mod open;
 mod proof;
 mod prove;
+mod resubmit;
 pub mod sample;
 mod verify;
 
@@ -19,7 +22,7 @@ use clap::{Parser, Subcommand};
 use serde_json::Value;
 
 use crate::engine::EngineError;
-use crate::ledger::{LedgerError, StoreError, SubmitError};
+use crate::ledger::{BackupError, LedgerError, StoreError, SubmitError};
 
 const AFTER_HELP: &str = "\
 A first tour:
@@ -55,6 +58,8 @@ enum Command {
     Issue(issue::Issue),
     /// Bring in historic invoices: complete drafts, kept as they are. 导入
     Import(issue::Import),
+    /// Submit receipts of a log that was given up again, with their drafts. 重新提交
+    Resubmit(resubmit::Resubmit),
     /// Void an invoice of this month. 作废
     Void(events::Void),
     /// Mark one invoice lost, stolen or abnormal, or lift the mark. 状态
@@ -66,6 +71,8 @@ enum Command {
     /// Check, prove and look after the ledger. 账本
     #[command(subcommand)]
     Ledger(ledger::LedgerCommand),
+    /// Examine a data directory and say what to do. 诊断
+    Doctor(doctor::Doctor),
     /// Check a kept answer, or a proof about the log, without a network. 查验凭证
     #[command(subcommand)]
     Proof(proof::Proof),
@@ -102,7 +109,9 @@ impl Failure {
     fn exit(&self) -> Exit {
         match self {
             Failure::Usage(_) => Exit::Usage,
-            Failure::Engine(EngineError::Locked | EngineError::Host(_)) => Exit::Usage,
+            Failure::Engine(EngineError::Locked | EngineError::Host(_) | EngineError::Reason) => Exit::Usage,
+            Failure::Engine(EngineError::Backup(BackupError::Absent(_) | BackupError::NotEmpty(_) | BackupError::NoSuchSize { .. })) => Exit::Usage,
+            Failure::Engine(EngineError::Ledger(LedgerError::NothingToReopen)) => Exit::Usage,
             Failure::Engine(EngineError::Ledger(LedgerError::Store(StoreError::Absent(_) | StoreError::Exists(_) | StoreError::LockExists(_)))) => {
                 Exit::Usage
             }
@@ -120,6 +129,8 @@ pub fn run() -> ExitCode {
         Command::Allot(command) => command.run(),
         Command::Issue(command) => command.run(),
         Command::Import(command) => command.run(),
+        Command::Resubmit(command) => command.run(),
+        Command::Doctor(command) => command.run(),
         Command::Void(command) => command.run(),
         Command::Status(command) => command.run(),
         Command::Verify(command) => command.run(),

@@ -60,16 +60,21 @@ impl DataOptions {
     }
 
     pub(super) fn passphrase_from_file(&self) -> Result<Option<Zeroizing<String>>, Failure> {
-        let beside = passphrase_beside(&self.data);
-        let path = match &self.passphrase_file {
-            Some(path) => path,
-            None if beside.exists() => &beside,
-            None => return Ok(None),
-        };
-        let bytes = Zeroizing::new(read_bounded(path, PASSPHRASE_BYTES_MAX)?);
-        let text = std::str::from_utf8(&bytes).map_err(|_| Failure::Usage(format!("{}: the passphrase is not UTF-8", path.display())))?;
-        Ok(Some(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned())))
+        passphrase_from(self.passphrase_file.as_deref(), &self.data)
     }
+}
+
+/// The passphrase in a file that is named or, for a demo, lies beside the keys.
+pub(super) fn passphrase_from(named: Option<&Path>, directory: &Path) -> Result<Option<Zeroizing<String>>, Failure> {
+    let beside = passphrase_beside(directory);
+    let path = match named {
+        Some(path) => path,
+        None if beside.exists() => &beside,
+        None => return Ok(None),
+    };
+    let bytes = Zeroizing::new(read_bounded(path, PASSPHRASE_BYTES_MAX)?);
+    let text = std::str::from_utf8(&bytes).map_err(|_| Failure::Usage(format!("{}: the passphrase is not UTF-8", path.display())))?;
+    Ok(Some(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned())))
 }
 
 /// Asks at the terminal, without echo. Without a terminal that is an error which names the way out.

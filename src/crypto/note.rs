@@ -51,6 +51,11 @@ impl Origin {
         Origin(format!("{}/{}", host.0, data_encoding::HEXLOWER.encode(&log_id)).into())
     }
 
+    /// The origin of a log that goes on where this one is given up: the same host, another log id.
+    pub fn succeeded_by(&self, log_id: [u8; Origin::LOG_ID_LEN]) -> Origin {
+        Origin(format!("{}/{}", self.host(), data_encoding::HEXLOWER.encode(&log_id)).into())
+    }
+
     /// Parses `<host>/<16 lower-case hex digits>`.
     pub fn parse(text: &str) -> Option<Origin> {
         let (host, log_id) = text.split_once('/')?;

@@ -3,9 +3,11 @@
 //! One sequencer writes; everybody else reads what is published. A size is published only once its entries are on disk and its checkpoint is in
 //! the lock record, and nothing above a published size is ever shown. RocksDB and bincode are known on this floor only.
 
+mod backup;
 mod book;
 mod counts;
 mod decide;
+mod doctor;
 mod faults;
 mod files;
 mod frame;
@@ -31,8 +33,10 @@ use std::thread::JoinHandle;
 use crossbeam_channel::Sender;
 use tokio::sync::oneshot;
 
+pub use backup::{Backup, BackupError, Restored, backups, restore};
 pub use book::{Allotted, Book, Marked};
 pub use counts::{Counts, Tally};
+pub use doctor::{Examination, Symptom, examine};
 #[cfg(feature = "faults")]
 pub use faults::{BUGS, Bug, plant, plant_from_environment};
 pub use files::Files;
@@ -46,6 +50,7 @@ pub use sequencer::{Stepped, Stepper};
 pub use store::simulated;
 pub use store::{Home, StoreError, StoreSizes};
 pub use submission::{ImportedEvent, Outcome, Refusal, Remark, SealedEvent, SealedInvoice, Submission};
+pub use tables::DERIVED;
 pub use value::InvRecord;
 
 use crate::codec::leaf::Leaf;
@@ -295,6 +300,11 @@ impl Ledger {
     /// Every origin under which this log was signed, and from where.
     pub fn origins(&self) -> &Origins {
         &self.origins
+    }
+
+    /// Whether leaves that were signed are known to be lost, because the log was reopened from an older copy.
+    pub fn has_lost_leaves(&self) -> bool {
+        self.origins.iter().count() > 1
     }
 
     /// Why this copy does not sign, if it could be told at the start.

@@ -55,8 +55,8 @@ pub struct Opening {
 pub struct Reopening<'a> {
     /// The ledger.
     pub opening: Opening,
-    /// From now on.
-    pub origin: Origin,
+    /// Makes the new origin, with the host of the old one.
+    pub log_id: [u8; Origin::LOG_ID_LEN],
     /// Why, in the administrator's words.
     pub reason: String,
     /// Signs the notice with the authority's key.
@@ -167,7 +167,7 @@ impl Ledger {
     /// Goes on from a copy that is older than what was signed: under another origin, beginning with a signed notice that names both origins, so that
     /// nobody can be shown two histories under one name. What was signed beyond this copy is lost until it is submitted again.
     pub fn reopen(reopening: Reopening<'_>) -> Result<(u64, Notice), LedgerError> {
-        let Reopening { opening, origin, reason, sign } = reopening;
+        let Reopening { opening, log_id, reason, sign } = reopening;
         let Opening { home, sizes, keyring, clock, observer } = opening;
         let keyring = keyring.ok_or_else(|| LedgerError::Stopped(Obstacle::KeysLocked.to_string()))?;
         let store = Arc::new(Store::open(&home, sizes, Access::Write)?);
@@ -184,7 +184,9 @@ impl Ledger {
             },
             None => None,
         };
-        let Checkpoint { origin: previous, size, root } = recovered.checkpoint.clone();
+        let Checkpoint { size, root, .. } = recovered.checkpoint;
+        let previous = recovered.origins.current().clone();
+        let origin = previous.succeeded_by(log_id);
         let notice = Notice { previous, size, root, lost, origin: origin.clone(), reason };
         let event = sign(&EventData::Reopen(notice.clone()));
 

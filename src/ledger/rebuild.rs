@@ -1,18 +1,15 @@
 //! Derived tables that are incomplete are rebuilt from leaves and seals, from where the rebuilding last came to: a table that was dropped, one that an
 //! administrator wants made anew, one that an older program did not have.
 
-use std::collections::BTreeMap;
-
 use super::LedgerError;
 use super::frame;
 use super::recovery::{self, index_of};
-use super::state::{self, Rows};
+use super::state::{self, StoredRows};
 use super::store::Store;
 use super::tables::{self, DERIVED, Invoices, Leaves, Meta, Seals, Table as _, Tiles};
-use super::value::{InvRecord, Seal};
+use super::value::Seal;
 use crate::codec::leaf::Leaf;
 use crate::crypto::merkle;
-use crate::domain::number::InvoiceId;
 use crate::limits::REBUILD_CHUNK;
 
 /// Empties a derived table and marks it to be rebuilt at the next opening. `false` if the table is not derived.
@@ -41,27 +38,6 @@ pub(super) fn complete(store: &Store, size: u64) -> Result<(), LedgerError> {
     Ok(())
 }
 
-/// The rows of `inv` as the leaves of one chunk leave them.
-struct Chunk<'a> {
-    store: &'a Store,
-    changed: BTreeMap<InvoiceId, InvRecord>,
-}
-
-impl Rows for Chunk<'_> {
-    type Error = LedgerError;
-
-    fn row(&self, id: InvoiceId) -> Result<Option<InvRecord>, LedgerError> {
-        match self.changed.get(&id) {
-            Some(row) => Ok(Some(row.clone())),
-            None => Ok(self.store.get::<Invoices>(&id)?),
-        }
-    }
-
-    fn set(&mut self, id: InvoiceId, row: InvRecord) {
-        self.changed.insert(id, row);
-    }
-}
-
 fn replay(store: &Store, table: &'static str, watermark: &'static str, from: u64, size: u64) -> Result<(), LedgerError> {
     let mut tree = if table == Tiles::NAME { Some(recovery::rebuild_tree(store, from)?) } else { None };
     let mut leaves = store.scan::<Leaves>(&from);
@@ -69,7 +45,7 @@ fn replay(store: &Store, table: &'static str, watermark: &'static str, from: u64
     let mut at = from;
     while at < size {
         let mut batch = store.batch();
-        let mut rows = Chunk { store, changed: BTreeMap::new() };
+        let mut rows = StoredRows::new(store);
         let end = size.min(at + REBUILD_CHUNK as u64);
         for index in at..end {
             let (bytes, seal) = next_entry(index, leaves.next().transpose()?, seals.next().transpose()?)?;
@@ -86,7 +62,7 @@ fn replay(store: &Store, table: &'static str, watermark: &'static str, from: u64
                 row.put(index, &mut batch);
             }
         }
-        for (id, row) in &rows.changed {
+        for (id, row) in rows.changed() {
             batch.put::<Invoices>(id, row);
         }
         // With the rows in one batch, so that nothing is ever applied twice.

@@ -1,5 +1,10 @@
 //! State is a fold of events: how each leaf changes the rows of `inv`. The sequencer, replay and nothing else use it.
 
+use std::collections::BTreeMap;
+
+use super::LedgerError;
+use super::store::Store;
+use super::tables::Invoices;
 use super::value::{InvRecord, InvoiceSeal, Seal};
 use crate::codec::canonical;
 use crate::codec::event::{Event, EventData};
@@ -15,6 +20,39 @@ pub trait Rows {
     fn row(&self, id: InvoiceId) -> Result<Option<InvRecord>, Self::Error>;
     /// Replaces the row.
     fn set(&mut self, id: InvoiceId, row: InvRecord);
+}
+
+/// The rows in a store, with what leaves made of them since, not yet written.
+pub struct StoredRows<'a> {
+    store: &'a Store,
+    changed: BTreeMap<InvoiceId, InvRecord>,
+}
+
+impl<'a> StoredRows<'a> {
+    /// Nothing changed yet.
+    pub fn new(store: &'a Store) -> StoredRows<'a> {
+        StoredRows { store, changed: BTreeMap::new() }
+    }
+
+    /// What is to be written.
+    pub fn changed(&self) -> &BTreeMap<InvoiceId, InvRecord> {
+        &self.changed
+    }
+}
+
+impl Rows for StoredRows<'_> {
+    type Error = LedgerError;
+
+    fn row(&self, id: InvoiceId) -> Result<Option<InvRecord>, LedgerError> {
+        match self.changed.get(&id) {
+            Some(row) => Ok(Some(row.clone())),
+            None => Ok(self.store.get::<Invoices>(&id)?),
+        }
+    }
+
+    fn set(&mut self, id: InvoiceId, row: InvRecord) {
+        self.changed.insert(id, row);
+    }
 }
 
 /// A leaf that cannot follow the leaves before it: the ledger is damaged or the program is wrong.

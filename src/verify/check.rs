@@ -22,6 +22,8 @@ pub struct Registered<'a> {
     pub mark: Option<Mark>,
     /// It is known that more was signed than this copy of the ledger has: whatever it holds may be out of date.
     pub behind: bool,
+    /// The ledger was reopened from an older copy: invoices that were signed may be missing until they are submitted again.
+    pub incomplete: bool,
 }
 
 /// A verdict and, where every factor agreed, the proof that it was reached.
@@ -59,6 +61,8 @@ pub fn check(query: &Query, registered: Registered<'_>, keys: &PublicKeys) -> Ch
     }
     let Some(row) = registered.row else {
         return only(match (query, registered.mark) {
+            // Ours, and lost with the part of the log that was: nobody may call it forged before its issuer has submitted it again.
+            (Query::Signed(claim), _) if registered.incomplete && is_signed(claim, keys) => Verdict::NotYet,
             // Signed by us and not in the ledger, or not signed by us: either way nobody should have such a code.
             (Query::Signed(_), _) => Verdict::Forged,
             (Query::Factors(_), Some(_)) => Verdict::BlankMarked,
@@ -76,6 +80,12 @@ pub fn check(query: &Query, registered: Registered<'_>, keys: &PublicKeys) -> Ch
         Query::Signed(_) | Query::Factors(_) => {}
     }
     Checked { verdict: state(row, registered.mark), verified: Some(Verified { face, _sealed: () }) }
+}
+
+/// The signature is of an authority key of this log, whenever it was made.
+fn is_signed(claim: &SignedClaim, keys: &PublicKeys) -> bool {
+    let message = hash::invoice_message(&claim.face_bytes(), &claim.rest_digest);
+    keys.get(claim.key_id).is_some_and(|key| key.record.role() == Role::Authority && key.key.verify(&message, &claim.signature))
 }
 
 /// The signature is of a key that was valid when the leaf was written, and the signed content is what the leaf commits to.

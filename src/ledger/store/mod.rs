@@ -43,8 +43,8 @@ pub enum StoreError {
         /// In what way.
         how: &'static str,
     },
-    /// A table that nothing can rebuild is not there.
-    #[error("{directory}: the table {table} is missing and cannot be derived from the others; restore the ledger from a backup")]
+    /// A table is not there, and cannot or may not be derived from the others now.
+    #[error("{directory}: the table {table} is missing; restore the ledger from a backup")]
     TableMissing {
         /// The database.
         directory: PathBuf,
@@ -200,6 +200,14 @@ impl Store {
             #[cfg(feature = "faults")]
             Files::Simulated(disk) => disk.has_rows(),
         }
+    }
+
+    /// Whether a process, this one or another, has the database open for writing: somebody holds the lock on RocksDB's file `LOCK`.
+    pub fn is_in_use(home: &Home) -> bool {
+        let Ok(lock) = std::fs::metadata(home.directory.join("db").join("LOCK")) else { return false };
+        let inode = format!(":{}", std::os::unix::fs::MetadataExt::ino(&lock));
+        let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
+        locks.lines().any(|line| line.contains("POSIX") && line.split_whitespace().any(|word| word.ends_with(&inode)))
     }
 
     /// Closes and opens the database, which is how RocksDB gets over an error of the disk. Readers wait meanwhile. If it cannot be opened for

@@ -1,5 +1,8 @@
 //! The one API of the product: wires the floors and decides nothing. The clock and the source of randomness are read here and nowhere below.
 
+mod resubmit;
+mod upkeep;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -32,6 +35,8 @@ use crate::limits::{BATCH_IDS_MAX, ISSUE_DAYS_BACK, KEY_FILE_BYTES_MAX};
 use crate::verify::answer::{Answer, AsOf};
 use crate::verify::check::{self, Registered};
 use crate::verify::query::Question;
+
+pub use resubmit::Resubmitted;
 
 /// Why the engine cannot do what it was asked. Refusals and faults are answers, not errors.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +84,12 @@ pub enum EngineError {
     /// A question longer than any that makes sense is answered, but not signed.
     #[error("the question is too long to be signed")]
     QuestionTooLong,
+    /// A backup cannot be used.
+    #[error(transparent)]
+    Backup(crate::ledger::BackupError),
+    /// The reason for a public notice.
+    #[error("a reason is needed: one line of at most 1,024 bytes, free of personal text")]
+    Reason,
     /// The machine has no randomness to give.
     #[error("no randomness: {0}")]
     Randomness(getrandom::Error),
@@ -280,14 +291,7 @@ impl Engine {
 
     /// Opens what [`Engine::create`] made.
     pub fn open(config: Config) -> Result<Engine, EngineError> {
-        let keyring = match &config.passphrase {
-            Some(passphrase) => {
-                let path = keyring_path(&config.directory);
-                let sealed = read_bounded(&path, KEY_FILE_BYTES_MAX)?;
-                Some(Arc::new(keyfile::open(&sealed, passphrase).map_err(|error| EngineError::Keyring { path, error })?))
-            }
-            None => None,
-        };
+        let keyring = read_keyring(&config)?.map(Arc::new);
         let ledger = Ledger::open(Opening {
             home: config.directory.into(),
             sizes: config.sizes,
@@ -427,7 +431,8 @@ impl Engine {
         let mark = self.ledger.mark(query.id()).map(|marked| marked.mark);
         let row = row.map(Arc::as_ref);
         let now = as_of.time;
-        let checked = check::check(query, Registered { row, mark, behind: self.ledger.is_behind() }, self.ledger.keys());
+        let registered = Registered { row, mark, behind: self.ledger.is_behind(), incomplete: self.ledger.has_lost_leaves() };
+        let checked = check::check(query, registered, self.ledger.keys());
         let mut answer = Answer::checked(query, checked, row, mark, as_of);
         answer.crc_ok = question.crc_ok;
         if answer.verdict.matched() {
@@ -511,6 +516,14 @@ impl Engine {
     pub fn fsck(&self, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<FsckReport, EngineError> {
         Ok(Fsck { ledger: &self.ledger, secrets: self.keyring.as_deref(), progress }.run()?)
     }
+}
+
+/// The secret keys of a data directory, if there is a passphrase.
+fn read_keyring(config: &Config) -> Result<Option<Keyring>, EngineError> {
+    let Some(passphrase) = &config.passphrase else { return Ok(None) };
+    let path = keyring_path(&config.directory);
+    let sealed = read_bounded(&path, KEY_FILE_BYTES_MAX)?;
+    keyfile::open(&sealed, passphrase).map(Some).map_err(|error| EngineError::Keyring { path, error })
 }
 
 fn parse_host(text: &str) -> Result<Host, EngineError> {

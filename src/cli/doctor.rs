@@ -1,0 +1,136 @@
+//! `fapiao doctor`: what is the matter with a data directory, and what to do about it. It changes nothing.
+
+use clap::Args;
+use serde_json::json;
+
+use super::open::DataOptions;
+use super::{Exit, Failure, print};
+use crate::engine::keyring_path;
+use crate::ledger::{self, Obstacle, StoreSizes, Symptom};
+
+/// `fapiao doctor`
+#[derive(Args)]
+pub(super) struct Doctor {
+    #[command(flatten)]
+    data: DataOptions,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// A symptom's code, what it is, and what to do, in Chinese and English.
+struct Advice {
+    code: &'static str,
+    what: String,
+    zh: &'static str,
+    en: String,
+}
+
+impl Doctor {
+    pub(super) fn run(&self) -> Result<Exit, Failure> {
+        let directory = &self.data.data;
+        let found = ledger::examine(&directory.clone().into(), StoreSizes::default(), None);
+        let mut advice: Vec<Advice> = found.symptoms.iter().map(|symptom| self.advise(symptom)).collect();
+        let has_ledger = !found.symptoms.iter().any(|symptom| matches!(symptom, Symptom::NoLedger));
+        if has_ledger && !keyring_path(directory).exists() {
+            advice.push(Advice {
+                code: "keys_missing",
+                what: format!("{} is missing", keyring_path(directory).display()),
+                zh: "账本可读、可查验，但不能签名；请从备份的 keys 目录取回密钥文件",
+                en: "the ledger can be read and verified and does not sign; bring the key file back from the keys directory of a backup".to_owned(),
+            });
+        }
+        let size = found.checkpoint.as_ref().map(|checkpoint| checkpoint.size);
+        let locked = found.locked.as_ref().map(|checkpoint| checkpoint.size);
+        let value = json!({
+            "healthy": advice.is_empty(),
+            "origin": found.checkpoint.as_ref().map(|checkpoint| checkpoint.origin.as_str()),
+            "size": size,
+            "locked": locked,
+            "symptoms": advice.iter().map(|one| json!({ "code": one.code, "what": one.what, "zh": one.zh, "en": one.en })).collect::<Vec<_>>(),
+        });
+        let known = |size: Option<u64>| size.map_or_else(|| "?".to_owned(), |size| size.to_string());
+        let mut lines = vec![format!("{}  size {}, lock record {}", directory.display(), known(size), known(locked))];
+        for one in &advice {
+            lines.push(format!("{}: {}\n  怎么办 {}\n  do     {}", one.code, one.what, one.zh, one.en));
+        }
+        if advice.is_empty() {
+            lines.push("正常 healthy: it opens and, given its passphrase, signs. A full check: fapiao ledger fsck".to_owned());
+        }
+        print(self.json, &value, &lines.join("\n"))?;
+        Ok(match (advice.is_empty(), has_ledger) {
+            (true, _) => Exit::Fine,
+            (false, true) => Exit::Other,
+            (false, false) => Exit::Usage,
+        })
+    }
+
+    fn advise(&self, symptom: &Symptom) -> Advice {
+        let data = self.data.data.display();
+        let (code, what, zh, en) = match symptom {
+            Symptom::NoLedger => (
+                "no_ledger",
+                format!("there is no ledger in {data}"),
+                "请检查路径；新建用 keys create，从备份恢复用 ledger restore",
+                format!("check the path; make a ledger with `fapiao keys create --data {data}`, or restore one with `fapiao ledger restore`"),
+            ),
+            Symptom::InUse => {
+                ("in_use", format!("{data} is in use by another process"), "请停止该进程后再检查", "stop that process first, or ask it".to_owned())
+            }
+            Symptom::Unreadable(reason) => (
+                "unreadable",
+                reason.clone(),
+                "请先复制整个目录保留现场；放回所指文件，或从备份恢复到新目录（ledger restore）",
+                format!(
+                    "keep a copy of {data} as it is; put the named file back as it was, or restore a backup into a new directory: fapiao ledger restore \
+                     --from BACKUPS --data NEW. If the file {data}/closed itself is at fault, removing it skips only this comparison"
+                ),
+            ),
+            Symptom::RebuildPending(table) => (
+                "rebuild_pending",
+                format!("the table {table} is incomplete"),
+                "下次打开时自动重建",
+                "nothing: it is rebuilt from the log when the ledger is opened next".to_owned(),
+            ),
+            Symptom::Refuses(obstacle) => {
+                let (code, zh, en) = match obstacle {
+                    Obstacle::KeysLocked => ("keys_locked", "需要口令", "give the passphrase".to_owned()),
+                    Obstacle::LockMissing { .. } | Obstacle::Copied { .. } | Obstacle::Unsaid { .. } | Obstacle::LockBehind { .. } => (
+                        match obstacle {
+                            Obstacle::LockMissing { .. } => "lock_missing",
+                            Obstacle::LockBehind { .. } => "lock_behind",
+                            _ => "copied",
+                        },
+                        "确认没有更新的副本后执行 ledger adopt；若有更新的记录已签出而丢失，执行 ledger reopen",
+                        format!(
+                            "if nothing newer was ever signed: fapiao ledger adopt --data {data}; if something newer was signed and is lost: fapiao \
+                             ledger reopen --data {data} --reason …"
+                        ),
+                    ),
+                    Obstacle::LockUnreadable { path, .. } | Obstacle::LockForeign { path, .. } => (
+                        match obstacle {
+                            Obstacle::LockForeign { .. } => "lock_foreign",
+                            _ => "lock_unreadable",
+                        },
+                        "锁记录不可用：移走它，确认没有更新的副本后执行 ledger adopt，否则执行 ledger reopen",
+                        format!(
+                            "move {} away; then, if nothing newer was ever signed: fapiao ledger adopt --data {data}; else: fapiao ledger reopen \
+                             --data {data} --reason …",
+                            path.display()
+                        ),
+                    ),
+                    Obstacle::LockAhead { .. } | Obstacle::TwoHistories { .. } => (
+                        if matches!(obstacle, Obstacle::LockAhead { .. }) { "lock_ahead" } else { "two_histories" },
+                        "此副本不是最后签名的那个：找回最新副本或更新的备份；确已丢失时执行 ledger reopen，由开票方重新提交回执",
+                        format!(
+                            "find the copy that signed last, or a newer backup; only if it is lost: fapiao ledger reopen --data {data} --reason …, \
+                             and issuers submit their receipts again (fapiao resubmit)"
+                        ),
+                    ),
+                };
+                (code, obstacle.to_string(), zh, en)
+            }
+        };
+        Advice { code, what, zh, en }
+    }
+}

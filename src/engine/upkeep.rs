@@ -1,0 +1,100 @@
+//! What an administrator does to a ledger as a whole: back up, restore, adopt, reopen.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{Config, Engine, EngineError, keyring_path, random, read_bounded, read_keyring, write_private};
+use crate::codec::event::{EventData, Notice};
+use crate::crypto::note::Checkpoint;
+use crate::issue;
+use crate::ledger::{self, Backup, BackupError, Home, Ledger, LedgerError, Opening, Reopening, Restored, StoreSizes};
+use crate::limits::{KEY_FILE_BYTES_MAX, PROOF_FILE_BYTES_MAX, REASON_BYTES_MAX};
+
+/// What of the keys a backup holds: the encrypted key file and the public keys. Never the passphrase.
+const KEY_FILES: [(&str, usize); 2] = [("keyring", KEY_FILE_BYTES_MAX), ("public.json", PROOF_FILE_BYTES_MAX)];
+
+impl Engine {
+    /// Makes a backup of ledger and key files while everything else goes on, and keeps the newest `keep`.
+    pub fn back_up(&self, to: &Path, keep: usize) -> Result<Backup, EngineError> {
+        copy_keys(self.ledger.directory(), to)?;
+        Ok(self.ledger.back_up(to, keep)?)
+    }
+
+    /// Restores a backup with its key files into a new directory: the newest or the numbered one, whole or as it was at a published size.
+    pub fn restore(from: &Path, number: Option<u32>, size: Option<u64>, into: &Path) -> Result<Restored, EngineError> {
+        let restored = ledger::restore(from, number, size, &Home::from(into.to_owned()), StoreSizes::default())?;
+        copy_keys(from, into)?;
+        Ok(restored)
+    }
+
+    /// Says that this copy is the newest and may sign.
+    pub fn adopt(config: &Config) -> Result<Checkpoint, EngineError> {
+        let keyring = read_keyring(config)?.ok_or(EngineError::Locked)?;
+        Ok(Ledger::adopt(&config.directory.clone().into(), config.sizes, &keyring)?)
+    }
+
+    /// Goes on from a copy that is older than what was signed, under another origin. Returns the notice and its leaf.
+    pub fn reopen(config: &Config, reason: &str) -> Result<(u64, Notice), EngineError> {
+        let keyring = Arc::new(read_keyring(config)?.ok_or(EngineError::Locked)?);
+        let reason = reason.trim();
+        if reason.is_empty() || reason.len() > REASON_BYTES_MAX || reason.chars().any(char::is_control) {
+            return Err(EngineError::Reason);
+        }
+        let salt = random()?;
+        let sign = |data: &EventData| issue::event_of(data, salt, &keyring);
+        let opening = Opening {
+            home: config.directory.clone().into(),
+            sizes: config.sizes,
+            keyring: Some(Arc::clone(&keyring)),
+            clock: Arc::clone(&config.clock),
+            observer: config.observer.clone(),
+        };
+        Ok(Ledger::reopen(Reopening { opening, log_id: random()?, reason: reason.to_owned(), sign: &sign })?)
+    }
+}
+
+impl From<BackupError> for EngineError {
+    fn from(error: BackupError) -> Self {
+        match error {
+            BackupError::Ledger(error) => EngineError::Ledger(error),
+            BackupError::Absent(_)
+            | BackupError::NotEmpty(_)
+            | BackupError::Checkpoint { .. }
+            | BackupError::OtherHistory { .. }
+            | BackupError::NoSuchSize { .. } => EngineError::Backup(error),
+        }
+    }
+}
+
+/// Copies the key files of one directory into another. One that is there already must be the same or is replaced by way of a new file.
+fn copy_keys(from: &Path, to: &Path) -> Result<(), EngineError> {
+    for (name, limit) in KEY_FILES {
+        let (source, target) = (from.join("keys").join(name), to.join("keys").join(name));
+        if !source.exists() {
+            continue;
+        }
+        let bytes = read_bounded(&source, limit)?;
+        if target.exists() && read_bounded(&target, limit)? == bytes {
+            continue;
+        }
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |error: io::Error| EngineError::File { path, error }
+        };
+        let temporary = target.with_extension("new");
+        match fs::remove_file(&temporary) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(&temporary)(error)),
+            Ok(()) | Err(_) => {}
+        }
+        write_private(&temporary, &bytes)?;
+        fs::rename(&temporary, &target).map_err(failed(&target))?;
+    }
+    // A ledger without its keys can be read and verified for ever, and never signs again.
+    if to.join("keys").exists() || !keyring_path(from).exists() {
+        Ok(())
+    } else {
+        Err(LedgerError::Stopped("the key files were not copied".into()).into())
+    }
+}

@@ -1,0 +1,90 @@
+//! What is the matter with a data directory, found without changing anything in it.
+
+use super::lock::LockFile;
+use super::place::{self, Place};
+use super::recovery::{self, Obstacle};
+use super::store::{Access, Home, Store, StoreError, StoreSizes};
+use super::tables::{self, DERIVED, Meta};
+use crate::crypto::keyring::Keyring;
+use crate::crypto::note::{Checkpoint, Note};
+
+/// Something that keeps a ledger from being opened or from signing, or that somebody should know.
+#[derive(Debug)]
+pub enum Symptom {
+    /// There is no ledger in the directory.
+    NoLedger,
+    /// Another process has it open; what is seen may be out of date by now.
+    InUse,
+    /// It cannot be opened at all.
+    Unreadable(String),
+    /// It can be opened and does not sign.
+    Refuses(Obstacle),
+    /// A derived table is incomplete and is rebuilt at the next opening.
+    RebuildPending(&'static str),
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Examination {
+    /// The newest signed checkpoint in the directory.
+    pub checkpoint: Option<Checkpoint>,
+    /// What the lock record says, signature unchecked.
+    pub locked: Option<Checkpoint>,
+    /// What is the matter; empty if the ledger opens and, given its keys, signs.
+    pub symptoms: Vec<Symptom>,
+}
+
+/// Examines a data directory. With keys, a log that names none yet can be judged too.
+pub fn examine(home: &Home, sizes: StoreSizes, keyring: Option<&Keyring>) -> Examination {
+    let mut found = Examination::default();
+    let lock = LockFile::beside(home);
+    if let Ok(Some(note)) = lock.read() {
+        found.locked = Note::parse(&note).and_then(|note| Checkpoint::parse(note.text())).ok();
+    }
+    if !Store::exists(home) {
+        found.symptoms.push(Symptom::NoLedger);
+        return found;
+    }
+    if Store::is_in_use(home) {
+        found.symptoms.push(Symptom::InUse);
+        return found;
+    }
+    let store = match Store::open(home, sizes, Access::Look) {
+        Ok(store) => store,
+        // A derived table is made and filled at the next opening.
+        Err(StoreError::TableMissing { table, .. }) if tables::is_derived(table) => {
+            found.symptoms.push(Symptom::RebuildPending(table));
+            return found;
+        }
+        Err(error) => {
+            found.symptoms.push(Symptom::Unreadable(error.to_string()));
+            return found;
+        }
+    };
+    for table in DERIVED {
+        if let Some(watermark) = tables::watermark(table)
+            && matches!(store.get::<Meta>(&watermark), Ok(Some(_)))
+        {
+            found.symptoms.push(Symptom::RebuildPending(table));
+        }
+    }
+    if !found.symptoms.is_empty() {
+        return found;
+    }
+    let obstacle = recovery::recover(&store, keyring).and_then(|recovered| {
+        found.checkpoint = Some(recovered.checkpoint.clone());
+        let directory = home.directory.clone();
+        let of_lock = recovery::lock_obstacle(&store, &lock, &recovered, keyring)?;
+        Ok(match (of_lock, place::check(home)?) {
+            (Some(obstacle), _) => Some(obstacle),
+            (None, Place::Same) => None,
+            (None, Place::Copied) => Some(Obstacle::Copied { directory }),
+            (None, Place::Unsaid) => Some(Obstacle::Unsaid { directory }),
+        })
+    });
+    match obstacle {
+        Ok(obstacle) => found.symptoms.extend(obstacle.map(Symptom::Refuses)),
+        Err(error) => found.symptoms.push(Symptom::Unreadable(error.to_string())),
+    }
+    found
+}
