@@ -5,6 +5,7 @@
 
 mod durable;
 mod ledger;
+mod restart;
 mod site;
 mod steps;
 
@@ -38,11 +39,15 @@ impl Plan {
 }
 
 fn main() {
+    if restart::is_child() {
+        return;
+    }
     let plan = Plan::from_args();
     let mut criterion = Criterion::default().configure_from_args();
     // Memory is measured first, before other measurements leave theirs behind.
     ledger::measure(&mut criterion, &plan);
     durable::measure(&plan);
+    restart::measure(&plan);
     steps::measure(&mut criterion);
     criterion.final_summary();
 }

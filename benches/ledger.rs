@@ -1,14 +1,12 @@
 //! A filled ledger: what it weighs, what a commit, a lookup and a proof cost.
 
 use std::cell::Cell;
-use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::hint::black_box;
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, Throughput};
-use fapiao::channel::json::parse_draft;
 use fapiao::channel::qr;
 use fapiao::codec::canonical;
 use fapiao::crypto::keyring::Keyring;
@@ -16,7 +14,7 @@ use fapiao::crypto::merkle;
 use fapiao::crypto::note::{Checkpoint, Note};
 use fapiao::domain::kind::{Factor, Kind};
 use fapiao::domain::number::InvoiceId;
-use fapiao::engine::{Engine, Submitted};
+use fapiao::engine::Engine;
 use fapiao::ledger::{InvRecord, Outcome, Sealed, StoreSizes, Submission};
 use fapiao::limits::BATCH_IDS_MAX;
 use fapiao::verify::check::{self, Registered};
@@ -66,26 +64,7 @@ impl Filled {
         let keyring = site.keyring();
         let count = leaves - u32::try_from(engine.ledger().published().size).expect("a few");
         let start = Instant::now();
-        std::thread::scope(|scope| {
-            for thread in 0..2 {
-                let engine = &engine;
-                scope.spawn(move || {
-                    let mut waiting = VecDeque::new();
-                    for nth in (thread..count).step_by(2) {
-                        let draft = parse_draft(site::draft(nth).as_bytes()).expect("JSON");
-                        waiting.push_back(engine.begin(&draft, false).expect("a ledger").expect("no fault"));
-                        if waiting.len() == 2_048
-                            && let Some(pending) = waiting.pop_front()
-                        {
-                            assert!(matches!(pending.wait(), Ok(Submitted::Logged(_))));
-                        }
-                    }
-                    for pending in waiting {
-                        assert!(matches!(pending.wait(), Ok(Submitted::Logged(_))));
-                    }
-                });
-            }
-        });
+        site::fill(&engine, 0, count);
         println!("filled a ledger with {count} invoices of all six kinds in {:.1} s, generating them", start.elapsed().as_secs_f64());
         Filled { engine, keyring, count, site }
     }

@@ -1,5 +1,6 @@
 //! A ledger in a directory of its own, and invoices to put into it.
 
+use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -37,25 +38,59 @@ impl Site {
         self.root.path().join("ledger")
     }
 
-    /// A new ledger in which [`seller`] may use every number of each kind's code. The clock stands still, so that every run has the same data.
     pub(crate) fn create(&self) -> Engine {
-        let noon = today().start().0 + 12 * 3_600_000;
-        let passphrase = Some(Zeroizing::new(PASSPHRASE.to_owned()));
-        let config = Config { kdf: KdfCost::TRIVIAL, clock: Arc::new(move || UnixMillis(noon)), ..Config::new(&self.directory(), passphrase) };
-        let engine = Engine::create(config).expect("a new ledger");
-        for kind in Kind::ALL {
-            let number = |ordinal| InvoiceNumber::from_ordinal(ordinal).expect("a number");
-            let range = NumberRange::new(code(kind), number(1), number(99_999_999)).expect("ordered");
-            let allotted = engine.allot(Allotment { taxpayer: seller(), kind, range }).expect("an answer");
-            assert!(matches!(allotted, Submitted::Logged(_)), "{allotted:?}");
-        }
-        engine
+        create(&self.directory())
     }
 
     /// The secret keys of the ledger that was created here.
     pub(crate) fn keyring(&self) -> Keyring {
         keyfile::open(&fs::read(keyring_path(&self.directory())).expect("a key file"), PASSPHRASE).expect("the passphrase")
     }
+}
+
+/// The clock stands still, so that every run has the same data.
+fn config(directory: &Path) -> Config {
+    let noon = today().start().0 + 12 * 3_600_000;
+    let passphrase = Some(Zeroizing::new(PASSPHRASE.to_owned()));
+    Config { kdf: KdfCost::TRIVIAL, clock: Arc::new(move || UnixMillis(noon)), ..Config::new(directory, passphrase) }
+}
+
+/// A new ledger in which [`seller`] may use every number of each kind's code.
+pub(crate) fn create(directory: &Path) -> Engine {
+    let engine = Engine::create(config(directory)).expect("a new ledger");
+    for kind in Kind::ALL {
+        let number = |ordinal| InvoiceNumber::from_ordinal(ordinal).expect("a number");
+        let range = NumberRange::new(code(kind), number(1), number(99_999_999)).expect("ordered");
+        let allotted = engine.allot(Allotment { taxpayer: seller(), kind, range }).expect("an answer");
+        assert!(matches!(allotted, Submitted::Logged(_)), "{allotted:?}");
+    }
+    engine
+}
+
+/// A ledger that was made before.
+pub(crate) fn open(directory: &Path) -> Engine {
+    Engine::open(config(directory)).expect("a ledger")
+}
+
+/// Issues the invoices `first..end` from two threads, many under way at once.
+pub(crate) fn fill(engine: &Engine, first: u32, end: u32) {
+    std::thread::scope(|scope| {
+        for thread in 0..2 {
+            scope.spawn(move || {
+                let mut waiting = VecDeque::new();
+                for nth in (first + thread..end).step_by(2) {
+                    let draft = parse_draft(draft(nth).as_bytes()).expect("JSON");
+                    waiting.push_back(engine.begin(&draft, false).expect("begun").expect("no fault"));
+                    if waiting.len() > 1_024
+                        && let Some(pending) = waiting.pop_front()
+                    {
+                        assert!(matches!(pending.wait(), Ok(Submitted::Logged(_))));
+                    }
+                }
+                waiting.into_iter().for_each(|pending| assert!(matches!(pending.wait(), Ok(Submitted::Logged(_)))));
+            });
+        }
+    });
 }
 
 /// Keys of no ledger.

@@ -1,7 +1,7 @@
 //! `fapiao ledger backup`, `backups`, `restore` and `drill`.
 
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -27,6 +27,46 @@ pub(super) struct Backup {
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+/// Backups while another command has the ledger open.
+#[derive(Args)]
+pub(super) struct MeanwhileOptions {
+    /// Back up to this directory meanwhile, and once more at the end
+    #[arg(long, value_name = "DIR")]
+    backup_to: Option<PathBuf>,
+    /// Seconds from one of these backups to the next
+    #[arg(long, default_value_t = 60, value_name = "SECONDS", requires = "backup_to", value_parser = clap::value_parser!(u64).range(1..))]
+    backup_every: u64,
+}
+
+impl MeanwhileOptions {
+    /// Runs the command, backing up meanwhile if that is wanted. A backup that fails is said on standard error and does not end the command; the exit
+    /// status tells.
+    pub(super) fn around(&self, engine: &Engine, run: impl FnOnce() -> Result<Exit, Failure>) -> Result<Exit, Failure> {
+        let Some(to) = &self.backup_to else { return run() };
+        let back_up = || match engine.back_up(to, BACKUPS_KEPT) {
+            Ok(_) => Exit::Fine,
+            Err(error) => {
+                eprintln!("fapiao: {}: {error}", to.display());
+                Exit::Unavailable
+            }
+        };
+        let (done, is_done) = crossbeam_channel::bounded::<std::convert::Infallible>(0);
+        std::thread::scope(|scope| {
+            let meanwhile = scope.spawn(move || {
+                let mut worst = Exit::Fine;
+                while is_done.recv_timeout(Duration::from_secs(self.backup_every)) == Err(crossbeam_channel::RecvTimeoutError::Timeout) {
+                    worst = worst.max(back_up());
+                }
+                worst.max(back_up())
+            });
+            let exit = run();
+            drop(done);
+            let backed_up = meanwhile.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            Ok(exit?.max(backed_up))
+        })
+    }
 }
 
 /// `fapiao ledger backups`

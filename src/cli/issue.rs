@@ -20,6 +20,7 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, select};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
+use super::backup::MeanwhileOptions;
 use super::events::outcome;
 use super::open::DataOptions;
 use super::{Exit, Failure};
@@ -46,6 +47,8 @@ pub(super) struct Issue {
     /// Only say what is wrong; store nothing
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    backups: MeanwhileOptions,
     /// How many days back a date may lie
     #[arg(long, default_value_t = crate::limits::ISSUE_DAYS_BACK, value_name = "DAYS")]
     days_back: u32,
@@ -63,6 +66,8 @@ pub(super) struct Issue {
 pub(super) struct Import {
     #[command(flatten)]
     data: DataOptions,
+    #[command(flatten)]
+    backups: MeanwhileOptions,
     /// JSON drafts with check code and, if not in force, state; - is standard input
     #[arg(default_value = "-")]
     file: PathBuf,
@@ -75,13 +80,15 @@ impl Issue {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         let passphrase = self.data.passphrase_for_writing()?;
         let engine = Engine::open(crate::engine::Config { days_back: self.days_back, ..self.data.config(passphrase) })?;
-        submit_all(&engine, &self.file, if self.dry_run { Purpose::DryRun } else { Purpose::Issue })
+        let purpose = if self.dry_run { Purpose::DryRun } else { Purpose::Issue };
+        self.backups.around(&engine, || submit_all(&engine, &self.file, purpose))
     }
 }
 
 impl Import {
     pub(super) fn run(self) -> Result<Exit, Failure> {
-        submit_all(&self.data.open()?, &self.file, Purpose::Import)
+        let engine = self.data.open()?;
+        self.backups.around(&engine, || submit_all(&engine, &self.file, Purpose::Import))
     }
 }
 
