@@ -30,8 +30,8 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use crate::support::{
-    PASSPHRASE, Site, allot_all, allotment, day, face, fixture, generated, holder_is_told, id, import, logged, other_seller, plain, range, receipt,
-    red, refused, scan, seller, signed_qr, submit, today, typed, verdict,
+    PASSPHRASE, Site, allot_all, allotment, copy, day, face, fixture, generated, holder_is_told, id, import, logged, other_seller, plain, range,
+    receipt, red, refused, scan, seller, signed_qr, submit, today, typed, verdict,
 };
 
 const YUAN: i64 = 100;
@@ -689,19 +689,6 @@ fn historic_invoices_are_imported_with_their_state() {
 }
 
 // ---- Restart
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("a directory");
-    for entry in fs::read_dir(from).expect("a directory") {
-        let entry = entry.expect("an entry");
-        let target = to.join(entry.file_name());
-        if entry.file_type().expect("a type").is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).expect("copied");
-        }
-    }
-}
 
 /// Puts an earlier copy of the data directory back.
 fn restore(site: &Site, copied: &Path) {

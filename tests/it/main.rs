@@ -6,6 +6,7 @@ mod corpus;
 mod ed25519;
 mod fixtures;
 mod floors;
+mod frozen;
 mod fsck;
 mod house;
 mod ledger;

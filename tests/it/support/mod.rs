@@ -117,6 +117,20 @@ pub(crate) fn program(arguments: &[&str]) -> Command {
     command
 }
 
+/// Copies a directory with all that is in it.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a directory");
+    for entry in fs::read_dir(from).expect("a directory") {
+        let entry = entry.expect("an entry");
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("a type").is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).expect("copied");
+        }
+    }
+}
+
 /// The day on which most tests happen.
 pub(crate) fn today() -> Day {
     day("2019-11-11")
