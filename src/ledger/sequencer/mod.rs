@@ -18,7 +18,7 @@ mod stepper;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use tokio::sync::oneshot;
@@ -33,6 +33,9 @@ pub use stepper::{Stepped, Stepper};
 
 /// How long submissions gather while a commit is in flight: a fraction of a fast fsync, so that they are decided by the time it is done.
 const HANDFUL: Duration = Duration::from_micros(100);
+
+/// How long after one attempt to go on after trouble the next is made.
+const RESUME_EVERY: Duration = Duration::from_millis(RESUME_EVERY_MS);
 
 /// A submission and who waits for its outcome.
 pub(super) struct Job {
@@ -77,6 +80,7 @@ pub(super) fn log_notice(decider: &mut Decider, committer: &Committer, notice: s
 
 fn decide(mut decider: Decider, jobs: &Receiver<Job>, work: &Sender<decider::Work>, done: &Receiver<()>) {
     let (mut open, mut in_flight) = (true, false);
+    let mut next_attempt = Instant::now();
     while open || in_flight || decider.has_waiters() {
         // Whatever is queued already belongs into the open frame, but what comes in during that does not hold it up.
         for job in jobs.try_iter().take(jobs.len().min(decider.room())) {
@@ -95,9 +99,15 @@ fn decide(mut decider: Decider, jobs: &Receiver<Job>, work: &Sender<decider::Wor
             // The committer takes one frame at a time and outlives this thread.
             in_flight = decider.close().is_some_and(|closed| work.send(closed).is_ok());
         } else if decider.in_trouble() {
-            match jobs.recv_timeout(Duration::from_millis(RESUME_EVERY_MS)) {
+            // However many submissions there are to refuse, the disk is tried again in time.
+            if Instant::now() >= next_attempt {
+                decider.try_resume();
+                next_attempt = Instant::now() + RESUME_EVERY;
+                continue;
+            }
+            match jobs.recv_deadline(next_attempt) {
                 Ok(job) => decider.take(job),
-                Err(RecvTimeoutError::Timeout) => decider.try_resume(),
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => open = false,
             }
         } else if open {
