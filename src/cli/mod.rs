@@ -110,7 +110,9 @@ impl Failure {
         match self {
             Failure::Usage(_) => Exit::Usage,
             Failure::Engine(EngineError::Locked | EngineError::Host(_) | EngineError::Reason) => Exit::Usage,
-            Failure::Engine(EngineError::Backup(BackupError::Absent(_) | BackupError::NotEmpty(_) | BackupError::NoSuchSize { .. })) => Exit::Usage,
+            Failure::Engine(EngineError::Backup(
+                BackupError::Absent(_) | BackupError::NotEmpty(_) | BackupError::OtherLog { .. } | BackupError::NoSuchSize { .. },
+            )) => Exit::Usage,
             Failure::Engine(EngineError::Ledger(LedgerError::NothingToReopen)) => Exit::Usage,
             Failure::Engine(EngineError::Ledger(LedgerError::Store(StoreError::Absent(_) | StoreError::Exists(_) | StoreError::LockExists(_)))) => {
                 Exit::Usage

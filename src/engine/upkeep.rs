@@ -18,6 +18,7 @@ const KEY_FILES: [(&str, usize); 2] = [("keyring", KEY_FILE_BYTES_MAX), ("public
 impl Engine {
     /// Makes a backup of ledger and key files while everything else goes on, and keeps the newest `keep`.
     pub fn back_up(&self, to: &Path, keep: usize) -> Result<Backup, EngineError> {
+        self.ledger.own_backups(to)?;
         copy_keys(self.ledger.directory(), to)?;
         Ok(self.ledger.back_up(to, keep)?)
     }
@@ -61,6 +62,7 @@ impl From<BackupError> for EngineError {
             BackupError::Ledger(error) => EngineError::Ledger(error),
             BackupError::Absent(_)
             | BackupError::NotEmpty(_)
+            | BackupError::OtherLog { .. }
             | BackupError::Checkpoint { .. }
             | BackupError::OtherHistory { .. }
             | BackupError::NoSuchSize { .. } => EngineError::Backup(error),

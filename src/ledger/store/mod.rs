@@ -297,16 +297,16 @@ impl Store {
     }
 
     /// Copies what is new into a directory of backups, consistent as of one moment, while reads and writes go on. Returns the backup's number.
-    pub fn back_up(&self, to: &Path, keep: usize) -> Result<u32, StoreError> {
+    pub fn back_up(&self, to: &Path) -> Result<u32, StoreError> {
         match &self.medium {
-            Medium::Rocks(rocks) => rocks.back_up(to, keep),
+            Medium::Rocks(rocks) => rocks.back_up(to),
             #[cfg(feature = "faults")]
             Medium::Simulated(_) => Err(StoreError::Simulated(simulated::Fault::Unsupported)),
         }
     }
 }
 
-pub use rocks::{BackupFiles, backups, restore};
+pub use rocks::{BackupFiles, backups, purge, restore};
 
 /// The rows of a table in key order, read a page at a time, so that the database is never held for longer than a page.
 pub struct Scan<'a, T: Table> {
