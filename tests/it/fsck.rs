@@ -7,10 +7,10 @@ use fapiao::domain::number::{InvoiceCode, InvoiceId};
 use fapiao::engine::{Engine, EngineError};
 use fapiao::issue;
 use fapiao::ledger::{Finding, FsckReport, Ledger, LedgerError, Sealed};
-use rocksdb::{DB, IteratorMode, Options};
+use rocksdb::{DB, IteratorMode};
 use serde_json::json;
 
-use crate::support::{Site, allot_all, generated, id, import, logged, plain, range, red, seller, submit, tax};
+use crate::support::{self, Site, allot_all, generated, id, import, logged, plain, range, red, seller, submit, tax};
 
 /// A leaf of an event on an invoice, early enough that opening the ledger does not already read it: that reads what is beyond the last full tile.
 const EARLY: u64 = 13;
@@ -71,13 +71,7 @@ fn fsck(engine: &Engine) -> FsckReport {
 
 /// The database past the ledger.
 fn database(site: &Site) -> DB {
-    let path = site.directory().join("db");
-    // What is changed behind its back is to be found by looking at the rows.
-    if site.directory().join("closed").exists() {
-        std::fs::remove_file(site.directory().join("closed")).expect("removed");
-    }
-    let families = DB::list_cf(&Options::default(), &path).expect("families");
-    DB::open_cf(&Options::default(), &path, families).expect("the database")
+    support::database(&site.directory())
 }
 
 #[test]

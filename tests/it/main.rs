@@ -16,6 +16,7 @@ mod note;
 mod qr;
 mod qr_image;
 mod rules;
+mod runbook;
 mod schemas;
 mod second_implementation;
 mod streaming;

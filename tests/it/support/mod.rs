@@ -23,6 +23,7 @@ use fapiao::engine::{Config, Engine, EngineError, Logged, Submitted, keyring_pat
 use fapiao::ledger::{Observer, Refusal, Sealed, StoreSizes};
 use fapiao::verify::query::{Question, Typed};
 use fapiao::verify::verdict::Verdict;
+use rocksdb::{DB, Options};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
@@ -321,4 +322,45 @@ pub(crate) fn holder_is_told(engine: &Engine, id: InvoiceId) -> Verdict {
         assert_eq!(scan(engine, &classic), by_fields, "classic QR of {id}");
     }
     by_fields
+}
+
+/// Copies a directory with all that is in it.
+pub(crate) fn copy_tree(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a directory");
+    for entry in fs::read_dir(from).expect("a directory") {
+        let entry = entry.expect("an entry");
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("a type").is_dir() {
+            copy_tree(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).expect("copied");
+        }
+    }
+}
+
+/// Flips a bit of a file.
+pub(crate) fn flip(path: &Path, at: usize) {
+    let mut bytes = fs::read(path).expect("readable");
+    bytes[at] ^= 1;
+    fs::write(path, bytes).expect("written");
+}
+
+/// The database of a closed ledger, past the ledger.
+pub(crate) fn database(directory: &Path) -> DB {
+    let path = directory.join("db");
+    // What is changed behind its back is to be found by looking at the rows.
+    if directory.join("closed").exists() {
+        fs::remove_file(directory.join("closed")).expect("removed");
+    }
+    let families = DB::list_cf(&Options::default(), &path).expect("families");
+    DB::open_cf(&Options::default(), &path, families).expect("the database")
+}
+
+/// The files that hold a table's rows, in a closed ledger, which stays as it is.
+pub(crate) fn table_files(directory: &Path, table: &str) -> Vec<PathBuf> {
+    let path = directory.join("db");
+    let families = DB::list_cf(&Options::default(), &path).expect("families");
+    let db = DB::open_cf_for_read_only(&Options::default(), &path, families, false).expect("the database");
+    let files = db.live_files().expect("files").into_iter().filter(|file| file.column_family_name == table);
+    files.map(|file| path.join(file.name.trim_start_matches('/'))).collect()
 }
