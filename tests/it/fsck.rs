@@ -18,7 +18,7 @@ const EARLY: u64 = 13;
 const EVENT: u64 = 255;
 
 /// Everything that can be logged, for all six types, and enough after it to fill a tile.
-fn eventful(site: &Site) -> Engine {
+pub(crate) fn eventful(site: &Site) -> Engine {
     let engine = site.create();
     allot_all(&engine);
     for kind in Kind::ALL {
@@ -55,7 +55,7 @@ fn eventful(site: &Site) -> Engine {
 }
 
 /// Status events until the ledger has `size` leaves.
-fn fill(site: &Site, engine: &Engine, size: u64) {
+pub(crate) fn fill(site: &Site, engine: &Engine, size: u64) {
     let keys = site.keyring();
     let events = [Mark::Lost, Mark::Lifted].map(|mark| issue::status(id(Kind::Special, 1), mark, &keys, [9; 16]));
     let missing = size.saturating_sub(engine.ledger().published().size);

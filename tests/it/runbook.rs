@@ -21,7 +21,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
-use crate::support::{PASSPHRASE, copy_tree, database, flip, logged, seller, submit, table_files};
+use crate::support::{PASSPHRASE, copy_tree, database, flip, logged, seller, submit, table_files, tree_bytes};
 
 const PAGE: &str = include_str!("../../src/manual/runbook.md");
 
@@ -281,7 +281,10 @@ fn work_through(situations: &[Situation]) {
         let section = sections.iter().find(|section| section.heading.starts_with(heading)).expect("a section");
         let desk = Desk::new();
         happen(&desk);
+        let before = tree_bytes(desk.root.path());
         let codes = desk.doctor();
+        // What else has it open may write.
+        assert!(*code == Some("in_use") || tree_bytes(desk.root.path()) == before, "{heading}: doctor changes nothing");
         assert_eq!(codes.iter().map(String::as_str).collect::<Vec<_>>(), code.iter().copied().collect::<Vec<_>>(), "{heading}");
         if let Some(code) = code {
             assert!(desk.says(&format!("fapiao runbook {code}")).contains(&format!("## {}\n", section.heading)), "{code}");

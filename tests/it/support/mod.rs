@@ -1,5 +1,6 @@
 //! The one scaffolding: a ledger in a directory of its own with a clock that the test sets, drafts, and questions about what was issued.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -363,4 +364,18 @@ pub(crate) fn table_files(directory: &Path, table: &str) -> Vec<PathBuf> {
     let db = DB::open_cf_for_read_only(&Options::default(), &path, families, false).expect("the database");
     let files = db.live_files().expect("files").into_iter().filter(|file| file.column_family_name == table);
     files.map(|file| path.join(file.name.trim_start_matches('/'))).collect()
+}
+
+/// Every file below a directory, by its path, but RocksDB's empty `LOCK`: to close it would give the lock of this process up.
+pub(crate) fn tree_bytes(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(directory).into_iter().flatten() {
+        let entry = entry.expect("an entry");
+        if entry.file_type().expect("a type").is_dir() {
+            files.append(&mut tree_bytes(&entry.path()));
+        } else if entry.file_name() != "LOCK" {
+            files.insert(entry.path(), fs::read(entry.path()).expect("readable"));
+        }
+    }
+    files
 }
