@@ -1,7 +1,8 @@
 //! fapiao (发票): a national e-invoice verification engine.
 //!
 //! It signs, stores and verifies all six Chinese VAT invoice types on an embedded ledger. Start with the manual:
-//! [architecture](manual::_01_architecture), [formats](manual::_02_formats), [decisions](manual::_03_decisions).
+//! [architecture](manual::_01_architecture), [formats](manual::_02_formats), [decisions](manual::_03_decisions). Whoever
+//! keeps a ledger running needs the [runbook](manual::_05_runbook).
 //!
 //! The modules are floors; a file names its own floor or a lower one, and a test holds that.
 

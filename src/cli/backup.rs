@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::ledger::told;
 use super::open::{DataOptions, passphrase_from};
 use super::{Exit, Failure, print};
+use crate::domain::time::UnixMillis;
 use crate::engine::{Config, Engine, EngineError, random};
 use crate::ledger::{self, Restored};
 use crate::limits::BACKUPS_KEPT;
@@ -123,10 +124,14 @@ pub(super) struct Drill {
     json: bool,
 }
 
+fn time(backup: &ledger::Backup) -> UnixMillis {
+    UnixMillis(u64::try_from(backup.time_s).unwrap_or(0) * 1000)
+}
+
 fn backup_json(backup: &ledger::Backup) -> Value {
     json!({
         "backup": backup.number,
-        "time_s": backup.time_s,
+        "time": time(backup).to_string(),
         "bytes": backup.bytes,
         "origin": backup.checkpoint.origin.as_str(),
         "size": backup.checkpoint.size,
@@ -153,8 +158,12 @@ impl Backups {
         let backups = ledger::backups(&self.from).map_err(EngineError::from)?;
         let line = |backup: &ledger::Backup| {
             format!(
-                "{:>6}  {:>12} leaves  {:>14} bytes  {} s since 1970  {}",
-                backup.number, backup.checkpoint.size, backup.bytes, backup.time_s, backup.checkpoint.origin
+                "{:>6}  {}  {:>12} leaves  {:>14} bytes  {}",
+                backup.number,
+                time(backup),
+                backup.checkpoint.size,
+                backup.bytes,
+                backup.checkpoint.origin
             )
         };
         let text = if backups.is_empty() { "没有备份 no backups".to_owned() } else { backups.iter().map(line).collect::<Vec<_>>().join("\n") };
@@ -177,8 +186,7 @@ impl Restore {
             "origin": checkpoint.origin.as_str(), "data": self.data,
         });
         let text = format!(
-            "已恢复 restored {} leaves from backup {} into {}\n  It answers, and does not sign. If nothing newer was ever signed: fapiao ledger adopt --data {2}\n  \
-             If something newer was signed and is lost:    fapiao ledger reopen --data {2} --reason …",
+            "已恢复 restored {} leaves from backup {} into {}\n  It answers, and does not sign yet: `fapiao doctor --data {2}` says why and what to do",
             checkpoint.size,
             backup.number,
             self.data.display()

@@ -4,9 +4,9 @@ use clap::Args;
 use serde_json::json;
 
 use super::open::DataOptions;
-use super::{Exit, Failure, print};
-use crate::engine::keyring_path;
-use crate::ledger::{self, Obstacle, StoreSizes, Symptom};
+use super::{Exit, Failure, print, runbook};
+use crate::engine::{Checkup, Engine, KeyTrouble};
+use crate::ledger::{Obstacle, Symptom};
 
 /// `fapiao doctor`
 #[derive(Args)]
@@ -29,33 +29,31 @@ struct Advice {
 impl Doctor {
     pub(super) fn run(&self) -> Result<Exit, Failure> {
         let directory = &self.data.data;
-        let found = ledger::examine(&directory.clone().into(), StoreSizes::default(), None);
+        let passphrase = self.data.passphrase_from_file()?;
+        let tried = passphrase.is_some();
+        let Checkup { ledger: found, keys } = Engine::examine(&self.data.config(passphrase));
         let mut advice: Vec<Advice> = found.symptoms.iter().map(|symptom| self.advise(symptom)).collect();
+        advice.extend(keys.map(|trouble| of_keys(&trouble)));
         let has_ledger = !found.symptoms.iter().any(|symptom| matches!(symptom, Symptom::NoLedger));
-        if has_ledger && !keyring_path(directory).exists() {
-            advice.push(Advice {
-                code: "keys_missing",
-                what: format!("{} is missing", keyring_path(directory).display()),
-                zh: "账本可读、可查验，但不能签名；请从备份的 keys 目录取回密钥文件",
-                en: "the ledger can be read and verified and does not sign; bring the key file back from the keys directory of a backup".to_owned(),
-            });
-        }
         let size = found.checkpoint.as_ref().map(|checkpoint| checkpoint.size);
         let locked = found.locked.as_ref().map(|checkpoint| checkpoint.size);
+        let told = |one: &Advice| json!({ "code": one.code, "what": one.what, "zh": one.zh, "en": one.en, "runbook": runbook::headings(one.code).collect::<Vec<_>>() });
         let value = json!({
             "healthy": advice.is_empty(),
             "origin": found.checkpoint.as_ref().map(|checkpoint| checkpoint.origin.as_str()),
             "size": size,
             "locked": locked,
-            "symptoms": advice.iter().map(|one| json!({ "code": one.code, "what": one.what, "zh": one.zh, "en": one.en })).collect::<Vec<_>>(),
+            "symptoms": advice.iter().map(told).collect::<Vec<_>>(),
         });
         let known = |size: Option<u64>| size.map_or_else(|| "?".to_owned(), |size| size.to_string());
         let mut lines = vec![format!("{}  size {}, lock record {}", directory.display(), known(size), known(locked))];
         for one in &advice {
-            lines.push(format!("{}: {}\n  怎么办 {}\n  do     {}", one.code, one.what, one.zh, one.en));
+            let Advice { code, what, zh, en } = one;
+            lines.push(format!("{code}: {what}\n  怎么办 {zh}\n  do     {en}\n  手册   fapiao runbook {code}"));
         }
         if advice.is_empty() {
-            lines.push("正常 healthy: it opens and, given its passphrase, signs. A full check: fapiao ledger fsck".to_owned());
+            let signs = if tried { "signs" } else { "given its passphrase, signs" };
+            lines.push(format!("正常 healthy: it opens and {signs}. A full check: fapiao ledger fsck"));
         }
         print(self.json, &value, &lines.join("\n"))?;
         Ok(match (advice.is_empty(), has_ledger) {
@@ -92,9 +90,15 @@ impl Doctor {
                 "下次打开时自动重建",
                 "nothing: it is rebuilt from the log when the ledger is opened next".to_owned(),
             ),
+            Symptom::ClockBehind { now, head } => (
+                "clock_behind",
+                format!("the clock ({now}) is behind the newest entry ({head})"),
+                "校准系统时钟；时钟赶上账本最新记录后自动恢复签名",
+                "put the clock right; signing goes on by itself once it has caught up with the newest entry".to_owned(),
+            ),
             Symptom::Refuses(obstacle) => {
                 let (code, zh, en) = match obstacle {
-                    Obstacle::KeysLocked => ("keys_locked", "需要口令", "give the passphrase".to_owned()),
+                    Obstacle::KeysLocked => unreachable!("examining asks of the lock record and the place, not of keys"),
                     Obstacle::LockMissing { .. } | Obstacle::Copied { .. } | Obstacle::Unsaid { .. } | Obstacle::LockBehind { .. } => (
                         match obstacle {
                             Obstacle::LockMissing { .. } => "lock_missing",
@@ -132,5 +136,22 @@ impl Doctor {
             }
         };
         Advice { code, what, zh, en }
+    }
+}
+
+fn of_keys(trouble: &KeyTrouble) -> Advice {
+    match trouble {
+        KeyTrouble::Missing(path) => Advice {
+            code: "keys_missing",
+            what: format!("{} is missing", path.display()),
+            zh: "账本可读、可查验，但不能签名；请从备份的 keys 目录取回密钥文件",
+            en: "the ledger can be read and verified and does not sign; bring the key file back from the keys directory of a backup".to_owned(),
+        },
+        KeyTrouble::Unreadable(error) => Advice {
+            code: "keys_unreadable",
+            what: error.to_string(),
+            zh: "请核对口令；密钥文件损坏时从备份的 keys 目录取回",
+            en: "check the passphrase; if it is the right one, bring the key file back from the keys directory of a backup".to_owned(),
+        },
     }
 }

@@ -12,6 +12,7 @@ mod open;
 mod proof;
 mod prove;
 mod resubmit;
+mod runbook;
 pub mod sample;
 mod verify;
 
@@ -32,6 +33,10 @@ A first tour:
   fapiao sample 04 --code 033001900104 --first 00000001 --seller ID | fapiao issue --data DIR
   fapiao verify --data DIR --qr TEXT              or --code --number --date and --amount or --check
   fapiao ledger fsck --data DIR
+
+When something is the matter:
+  fapiao doctor --data DIR                        what it is
+  fapiao runbook [CODE]                           what to do, step by step
 
 Exit status: 0 all well (verify: genuine), 1 another answer, refused or faulty, 2 usage or malformed, 3 unavailable.
 退出码：0 成功（查验一致），1 其他结论、拒绝或有误，2 用法或格式有误，3 无法进行。";
@@ -73,6 +78,8 @@ enum Command {
     Ledger(ledger::LedgerCommand),
     /// Examine a data directory and say what to do. 诊断
     Doctor(doctor::Doctor),
+    /// Print what to do when something is the matter, step by step. 手册
+    Runbook(runbook::Runbook),
     /// Check a kept answer, or a proof about the log, without a network. 查验凭证
     #[command(subcommand)]
     Proof(proof::Proof),
@@ -106,11 +113,19 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// Whether the state of the ledger is the cause, rather than what was asked of it.
+    fn is_of_ledger(&self) -> bool {
+        matches!(self, Failure::Engine(EngineError::Ledger(_) | EngineError::Keyring { .. } | EngineError::Submit(SubmitError::ReadOnly(_))))
+            && self.exit() == Exit::Unavailable
+    }
+
     fn exit(&self) -> Exit {
         match self {
             Failure::Usage(_) => Exit::Usage,
             Failure::Engine(EngineError::Locked | EngineError::Host(_) | EngineError::Reason) => Exit::Usage,
-            Failure::Engine(EngineError::Backup(BackupError::Absent(_) | BackupError::NotEmpty(_) | BackupError::NoSuchSize { .. })) => Exit::Usage,
+            Failure::Engine(EngineError::Backup(
+                BackupError::Absent(_) | BackupError::NotEmpty(_) | BackupError::OtherLog { .. } | BackupError::NoSuchSize { .. },
+            )) => Exit::Usage,
             Failure::Engine(EngineError::Ledger(LedgerError::NothingToReopen)) => Exit::Usage,
             Failure::Engine(EngineError::Ledger(LedgerError::Store(StoreError::Absent(_) | StoreError::Exists(_) | StoreError::LockExists(_)))) => {
                 Exit::Usage
@@ -131,6 +146,7 @@ pub fn run() -> ExitCode {
         Command::Import(command) => command.run(),
         Command::Resubmit(command) => command.run(),
         Command::Doctor(command) => command.run(),
+        Command::Runbook(command) => command.run(),
         Command::Void(command) => command.run(),
         Command::Status(command) => command.run(),
         Command::Verify(command) => command.run(),
@@ -145,6 +161,9 @@ pub fn run() -> ExitCode {
         Err(failure) => {
             // Without a standard error there is nobody to tell.
             drop(writeln!(io::stderr(), "fapiao: {failure}"));
+            if failure.is_of_ledger() {
+                drop(writeln!(io::stderr(), "fapiao: `fapiao doctor --data DIR` says what is the matter and what to do"));
+            }
             failure.exit()
         }
     };

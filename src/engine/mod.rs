@@ -37,6 +37,7 @@ use crate::verify::check::{self, Registered};
 use crate::verify::query::Question;
 
 pub use resubmit::Resubmitted;
+pub use upkeep::{Checkup, KeyTrouble};
 
 /// Why the engine cannot do what it was asked. Refusals and faults are answers, not errors.
 #[derive(Debug, thiserror::Error)]

@@ -2,22 +2,54 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Config, Engine, EngineError, keyring_path, random, read_bounded, read_keyring, write_private};
 use crate::codec::event::{EventData, Notice};
 use crate::crypto::note::Checkpoint;
 use crate::issue;
-use crate::ledger::{self, Backup, BackupError, Home, Ledger, LedgerError, Opening, Reopening, Restored, StoreSizes};
+use crate::ledger::{self, Backup, BackupError, Examination, Home, Ledger, LedgerError, Opening, Reopening, Restored, StoreSizes, Symptom};
 use crate::limits::{KEY_FILE_BYTES_MAX, PROOF_FILE_BYTES_MAX, REASON_BYTES_MAX};
 
 /// What of the keys a backup holds: the encrypted key file and the public keys. Never the passphrase.
 const KEY_FILES: [(&str, usize); 2] = [("keyring", KEY_FILE_BYTES_MAX), ("public.json", PROOF_FILE_BYTES_MAX)];
 
+/// What was found in a data directory.
+#[derive(Debug)]
+pub struct Checkup {
+    /// Of the ledger.
+    pub ledger: Examination,
+    /// Of its keys, if there is anything the matter with them.
+    pub keys: Option<KeyTrouble>,
+}
+
+/// Why the keys cannot be used, so that the ledger answers and does not sign.
+#[derive(Debug)]
+pub enum KeyTrouble {
+    /// There is no key file.
+    Missing(PathBuf),
+    /// The passphrase does not open it.
+    Unreadable(EngineError),
+}
+
 impl Engine {
+    /// Examines a data directory without changing anything in it. Without a passphrase the key file is only looked for.
+    pub fn examine(config: &Config) -> Checkup {
+        let path = keyring_path(&config.directory);
+        let (keyring, trouble) = match read_keyring(config) {
+            _ if !path.exists() => (None, Some(KeyTrouble::Missing(path))),
+            Ok(keyring) => (keyring, None),
+            Err(error) => (None, Some(KeyTrouble::Unreadable(error))),
+        };
+        let ledger = ledger::examine(&config.directory.clone().into(), config.sizes, keyring.as_ref(), (config.clock)());
+        let of_a_ledger = !matches!(ledger.symptoms[..], [Symptom::NoLedger]);
+        Checkup { ledger, keys: trouble.filter(|_| of_a_ledger) }
+    }
+
     /// Makes a backup of ledger and key files while everything else goes on, and keeps the newest `keep`.
     pub fn back_up(&self, to: &Path, keep: usize) -> Result<Backup, EngineError> {
+        self.ledger.own_backups(to)?;
         copy_keys(self.ledger.directory(), to)?;
         Ok(self.ledger.back_up(to, keep)?)
     }
@@ -61,6 +93,7 @@ impl From<BackupError> for EngineError {
             BackupError::Ledger(error) => EngineError::Ledger(error),
             BackupError::Absent(_)
             | BackupError::NotEmpty(_)
+            | BackupError::OtherLog { .. }
             | BackupError::Checkpoint { .. }
             | BackupError::OtherHistory { .. }
             | BackupError::NoSuchSize { .. } => EngineError::Backup(error),

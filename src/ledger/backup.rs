@@ -17,7 +17,7 @@ use super::tables::{Bodies, Counts, Heads, Invoices, Leaves, Meta, Seals};
 use super::{Ledger, LedgerError};
 use crate::codec::leaf::Leaf;
 use crate::crypto::merkle::{self, Tree};
-use crate::crypto::note::{Checkpoint, Note};
+use crate::crypto::note::{Checkpoint, Note, Origin};
 use crate::domain::number::InvoiceId;
 use crate::limits::{NOTE_BYTES_MAX, REBUILD_CHUNK};
 
@@ -57,6 +57,14 @@ pub enum BackupError {
     /// Something lies where the ledger would be restored.
     #[error("{directory} is not empty; restore into a new directory", directory = .0.display())]
     NotEmpty(PathBuf),
+    /// The directory holds backups of another log; ours would push them out, and our keys take the place of theirs.
+    #[error("{directory} holds backups of another log, {origin}; each ledger has a directory of backups of its own", directory = .directory.display())]
+    OtherLog {
+        /// The directory of backups.
+        directory: PathBuf,
+        /// Whose they are.
+        origin: Origin,
+    },
     /// A backup without a readable checkpoint beside it.
     #[error("{path}: {reason}", path = .path.display())]
     Checkpoint {
@@ -100,29 +108,54 @@ fn note_path(directory: &Path, number: u32) -> PathBuf {
 }
 
 impl Ledger {
+    /// The backups that a directory holds, if it holds none of another log: where this ledger may be backed up to.
+    pub fn own_backups(&self, directory: &Path) -> Result<Vec<Backup>, BackupError> {
+        if !files(directory).is_dir() {
+            return Ok(Vec::new());
+        }
+        let backups = backups(directory)?;
+        match backups.iter().find(|backup| !self.origins.contains(&backup.checkpoint.origin)) {
+            Some(other) => Err(BackupError::OtherLog { directory: directory.into(), origin: other.checkpoint.origin.clone() }),
+            None => Ok(backups),
+        }
+    }
+
     /// Makes a backup while reads and writes go on, and keeps the newest `keep`. Tables that an earlier backup holds are not copied again.
     pub fn back_up(&self, to: &Path, keep: usize) -> Result<Backup, BackupError> {
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |error| StoreError::File { path, error }
-        };
+        self.own_backups(to)?;
         for directory in [files(to), to.join("checkpoints")] {
             fs::create_dir_all(&directory).map_err(failed(&directory))?;
         }
         let published = self.published();
-        let number = self.store.back_up(&files(to), keep)?;
+        let number = self.store.back_up(&files(to))?;
         let path = note_path(to, number);
         replace_file(&path, published.note.as_bytes(), true).map_err(failed(&path))?;
-        let kept = backups(to)?;
-        let notes = fs::read_dir(to.join("checkpoints")).and_then(Iterator::collect::<io::Result<Vec<_>>>).map_err(failed(to))?;
-        for note in notes {
-            let of_kept = kept.iter().any(|backup| note.file_name().to_str() == Some(&backup.number.to_string()));
-            if !of_kept {
-                fs::remove_file(note.path()).map_err(failed(&note.path()))?;
-            }
-        }
+        // Only now is it a backup, so only now may another one go.
+        let kept = keep_newest(to, keep)?;
         kept.into_iter().find(|backup| backup.number == number).ok_or_else(|| BackupError::Absent(to.into()))
     }
+}
+
+fn failed(path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    let path = path.to_owned();
+    move |error| StoreError::File { path, error }
+}
+
+/// Removes all but the newest `keep` backups. One that was interrupted does not count.
+fn keep_newest(directory: &Path, keep: usize) -> Result<Vec<Backup>, BackupError> {
+    let complete = backups(directory)?;
+    let oldest = complete.get(complete.len().saturating_sub(keep)).map_or(0, |backup| backup.number);
+    let newer = store::backups(&files(directory))?.iter().filter(|backup| backup.number >= oldest).count();
+    store::purge(&files(directory), newer)?;
+    let kept = backups(directory)?;
+    let notes = directory.join("checkpoints");
+    for note in fs::read_dir(&notes).and_then(Iterator::collect::<io::Result<Vec<_>>>).map_err(failed(&notes))? {
+        let of_kept = kept.iter().any(|backup| note.file_name().to_str() == Some(&backup.number.to_string()));
+        if !of_kept {
+            fs::remove_file(note.path()).map_err(failed(&note.path()))?;
+        }
+    }
+    Ok(kept)
 }
 
 /// The backups in a directory, oldest first. One without a checkpoint was interrupted and is left out.
@@ -157,11 +190,12 @@ pub fn restore(from: &Path, number: Option<u32>, size: Option<u64>, home: &Home,
     let backups = backups(from)?;
     let chosen = match (number, size) {
         (Some(number), _) => backups.into_iter().find(|backup| backup.number == number),
-        // The smallest that is known to hold it, or the newest, which may hold a little more than is known.
-        (None, Some(size)) => match backups.iter().find(|backup| backup.checkpoint.size >= size) {
-            Some(backup) => Some(backup.clone()),
-            None => backups.into_iter().next_back(),
-        },
+        // The smallest that is known to hold it, or the newest, which may hold a little more than is known. Those from before the log was reopened
+        // may hold what was given up then.
+        (None, Some(size)) => backups.last().cloned().map(|newest| {
+            let of_this_history = backups.iter().filter(|backup| backup.checkpoint.origin == newest.checkpoint.origin);
+            of_this_history.into_iter().find(|backup| backup.checkpoint.size >= size).cloned().unwrap_or(newest)
+        }),
         (None, None) => backups.into_iter().next_back(),
     };
     let backup = chosen.ok_or_else(|| BackupError::Absent(from.into()))?;

@@ -7,6 +7,8 @@ use super::store::{Access, Home, Store, StoreError, StoreSizes};
 use super::tables::{self, DERIVED, Meta};
 use crate::crypto::keyring::Keyring;
 use crate::crypto::note::{Checkpoint, Note};
+use crate::domain::time::UnixMillis;
+use crate::limits::CLOCK_BEHIND_MAX_MS;
 
 /// Something that keeps a ledger from being opened or from signing, or that somebody should know.
 #[derive(Debug)]
@@ -21,6 +23,13 @@ pub enum Symptom {
     Refuses(Obstacle),
     /// A derived table is incomplete and is rebuilt at the next opening.
     RebuildPending(&'static str),
+    /// The clock is behind the newest leaf, and signing waits until it has caught up.
+    ClockBehind {
+        /// What the clock says.
+        now: UnixMillis,
+        /// Time of the newest leaf.
+        head: UnixMillis,
+    },
 }
 
 /// What was found.
@@ -34,8 +43,8 @@ pub struct Examination {
     pub symptoms: Vec<Symptom>,
 }
 
-/// Examines a data directory. With keys, a log that names none yet can be judged too.
-pub fn examine(home: &Home, sizes: StoreSizes, keyring: Option<&Keyring>) -> Examination {
+/// Examines a data directory as it is at `now`. With keys, a log that names none yet can be judged too.
+pub fn examine(home: &Home, sizes: StoreSizes, keyring: Option<&Keyring>, now: UnixMillis) -> Examination {
     let mut found = Examination::default();
     let lock = LockFile::beside(home);
     if let Ok(Some(note)) = lock.read() {
@@ -73,6 +82,10 @@ pub fn examine(home: &Home, sizes: StoreSizes, keyring: Option<&Keyring>) -> Exa
     }
     let obstacle = recovery::recover(&store, keyring).and_then(|recovered| {
         found.checkpoint = Some(recovered.checkpoint.clone());
+        let head = UnixMillis(recovered.head.time_ms);
+        if now.0 + CLOCK_BEHIND_MAX_MS < head.0 {
+            found.symptoms.push(Symptom::ClockBehind { now, head });
+        }
         let directory = home.directory.clone();
         let of_lock = recovery::lock_obstacle(&store, &lock, &recovered, keyring)?;
         Ok(match (of_lock, place::check(home)?) {

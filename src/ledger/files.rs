@@ -60,7 +60,7 @@ pub(super) fn read_bounded(path: &Path, limit: usize) -> io::Result<Option<Vec<u
     };
     let mut bytes = Vec::new();
     file.take(limit as u64 + 1).read_to_end(&mut bytes)?;
-    if bytes.len() > limit { Err(io::Error::other(format!("longer than {limit} bytes"))) } else { Ok(Some(bytes)) }
+    if bytes.len() > limit { Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {limit} bytes"))) } else { Ok(Some(bytes)) }
 }
 
 /// Replaces a file: temporary file, fsync, rename, fsync of the directory. When this returns, a power cut cannot bring the old one back. Without

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 
-use super::tables::{Allotments, Bodies, ByTaxpayer, Heads, Invoices, Keys, Leaves, Seals, Tiles};
+use super::tables::{Allotments, Bodies, ByTaxpayer, Heads, Invoices, Keys, Leaves, Reopens, Seals, Tiles};
 use super::value::{EventSeal, InvRecord, InvoiceSeal, Seal};
 use super::{Ledger, LedgerError};
 use crate::codec::event::Role;
@@ -86,6 +86,7 @@ struct Model {
     invoices: u64,
     allotment_rows: u64,
     keys: u64,
+    reopens: u64,
     /// Of each red: original and what it takes back.
     reds: BTreeMap<[u8; 10], ([u8; 10], i64, i64)>,
     time_ms: u64,
@@ -133,7 +134,8 @@ impl Fsck<'_> {
                 let Some(row) = heads.next() else { break };
                 let (key, head) = row?;
                 let mut keys = self.ledger.keys().iter().filter(|key| key.record.role() == Role::Checkpoint);
-                let opened = keys.find_map(|key| Checkpoint::open(&head.note, self.ledger.origin(), &key.key).ok());
+                let origin = self.ledger.origins().at(index);
+                let opened = keys.find_map(|key| Checkpoint::open(&head.note, origin, &key.key).ok());
                 let sound = opened.is_some_and(|(checkpoint, _)| checkpoint.size == index && checkpoint.root == crossfoot.root());
                 if !sound || key.as_ref() != index.to_be_bytes() {
                     report.find("head", index, "the checkpoint is not the signed root of the leaves before it");
@@ -251,8 +253,12 @@ impl Fsck<'_> {
         let data = &sealed.data;
         model.allotment_rows += u64::from(event == 5 || event == 6);
         model.keys += u64::from(event == 7);
+        model.reopens += u64::from(event == 14);
         if event == 7 && self.ledger.store.get::<Keys>(&index)?.as_ref() != Some(data) {
             report.find("key", index, "the row is not what its event says");
+        }
+        if event == 14 && self.ledger.store.get::<Reopens>(&index)?.as_ref() != Some(data) {
+            report.find("reopen", index, "the row is not what its event says");
         }
         if !matches!(event, 3 | 4) {
             return Ok(None);
@@ -417,6 +423,10 @@ impl Fsck<'_> {
         let keys = store.scan_all::<Keys>().try_fold(0u64, |count, row| row.map(|_| count + 1))?;
         if keys != model.keys {
             report.find("key", keys, "there are not as many rows as key events");
+        }
+        let reopens = store.scan_all::<Reopens>().try_fold(0u64, |count, row| row.map(|_| count + 1))?;
+        if reopens != model.reopens {
+            report.find("reopen", reopens, "there are not as many rows as notices");
         }
         let mut by_taxpayer = 0;
         for row in store.scan_all::<ByTaxpayer>() {

@@ -30,9 +30,12 @@ impl LockFile {
 
     /// The note it holds, or `None` if there is no such file.
     pub fn read(&self) -> Result<Option<String>, StoreError> {
-        let Some(bytes) = self.files.read(&self.path, NOTE_BYTES_MAX).map_err(|error| self.failed(error))? else { return Ok(None) };
-        // What is not even text is no note either; whoever parses it says so.
-        Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+        // What is longer than any note, or not even text, is no note either; whoever parses it says so.
+        match self.files.read(&self.path, NOTE_BYTES_MAX) {
+            Ok(bytes) => Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())),
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => Ok(Some(String::new())),
+            Err(error) => Err(self.failed(error)),
+        }
     }
 
     /// Replaces the note durably. When this returns, a power cut cannot bring the old one back.

@@ -30,7 +30,6 @@ pub(super) fn complete(store: &Store, size: u64) -> Result<(), LedgerError> {
         let Some(watermark) = tables::watermark(table) else { continue };
         let from = match store.get::<Meta>(&watermark)? {
             Some(bytes) => index_of(&bytes, "meta")?,
-            None if store.made_anew().contains(&table) && begin(store, table)? => 0,
             None => continue,
         };
         replay(store, table, watermark, from, size)?;

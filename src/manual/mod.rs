@@ -8,3 +8,5 @@ pub mod _02_formats {}
 pub mod _03_decisions {}
 #[doc = include_str!("faults.md")]
 pub mod _04_faults {}
+#[doc = include_str!("runbook.md")]
+pub mod _05_runbook {}

@@ -14,7 +14,7 @@ use fapiao::engine::Engine;
 use fapiao::ledger::Obstacle;
 use serde_json::{Value, json};
 
-use crate::support::{Site, allot_all, copy, generated, id, import, logged, plain, range, receipt, red, seller, signed_qr, submit, tax};
+use crate::support::{Site, allot_all, copy_tree, generated, id, import, logged, plain, range, receipt, red, seller, signed_qr, submit, tax};
 
 fn fixture() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/ledger-v1")
@@ -98,7 +98,7 @@ fn the_first_versions_ledger_opens_for_ever() {
     }
 
     let site = Site::new();
-    copy(&fixture().join("ledger"), &site.directory());
+    copy_tree(&fixture().join("ledger"), &site.directory());
     fs::copy(fixture().join("ledger.lock"), site.lock_path()).expect("copied");
     let engine = site.open().expect("a ledger of the first version");
     let expected: Value = serde_json::from_slice(&fs::read(&expected).expect("what it said")).expect("JSON");
@@ -126,7 +126,7 @@ fn the_first_versions_ledger_opens_for_ever() {
 fn freeze(expected: &Path) {
     let site = Site::new();
     write_everything(&site);
-    copy(&site.directory(), &fixture().join("ledger"));
+    copy_tree(&site.directory(), &fixture().join("ledger"));
     fs::copy(site.lock_path(), fixture().join("ledger.lock")).expect("copied");
     let engine = site.open().expect("opened");
     fs::write(expected, format!("{:#}\n", told(&engine))).expect("written");

@@ -7,10 +7,10 @@ use fapiao::domain::number::{InvoiceCode, InvoiceId};
 use fapiao::engine::{Engine, EngineError};
 use fapiao::issue;
 use fapiao::ledger::{Finding, FsckReport, Ledger, LedgerError, Sealed};
-use rocksdb::{DB, IteratorMode, Options};
+use rocksdb::{DB, IteratorMode};
 use serde_json::json;
 
-use crate::support::{Site, allot_all, generated, id, import, logged, plain, range, red, seller, submit, tax};
+use crate::support::{self, Site, allot_all, generated, id, import, logged, plain, range, red, seller, submit, tax};
 
 /// A leaf of an event on an invoice, early enough that opening the ledger does not already read it: that reads what is beyond the last full tile.
 const EARLY: u64 = 13;
@@ -18,7 +18,7 @@ const EARLY: u64 = 13;
 const EVENT: u64 = 255;
 
 /// Everything that can be logged, for all six types, and enough after it to fill a tile.
-fn eventful(site: &Site) -> Engine {
+pub(crate) fn eventful(site: &Site) -> Engine {
     let engine = site.create();
     allot_all(&engine);
     for kind in Kind::ALL {
@@ -55,7 +55,7 @@ fn eventful(site: &Site) -> Engine {
 }
 
 /// Status events until the ledger has `size` leaves.
-fn fill(site: &Site, engine: &Engine, size: u64) {
+pub(crate) fn fill(site: &Site, engine: &Engine, size: u64) {
     let keys = site.keyring();
     let events = [Mark::Lost, Mark::Lifted].map(|mark| issue::status(id(Kind::Special, 1), mark, &keys, [9; 16]));
     let missing = size.saturating_sub(engine.ledger().published().size);
@@ -71,13 +71,7 @@ fn fsck(engine: &Engine) -> FsckReport {
 
 /// The database past the ledger.
 fn database(site: &Site) -> DB {
-    let path = site.directory().join("db");
-    // What is changed behind its back is to be found by looking at the rows.
-    if site.directory().join("closed").exists() {
-        std::fs::remove_file(site.directory().join("closed")).expect("removed");
-    }
-    let families = DB::list_cf(&Options::default(), &path).expect("families");
-    DB::open_cf(&Options::default(), &path, families).expect("the database")
+    support::database(&site.directory())
 }
 
 #[test]

@@ -30,7 +30,7 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use crate::support::{
-    PASSPHRASE, Site, allot_all, allotment, copy, day, face, fixture, generated, holder_is_told, id, import, logged, other_seller, plain, range,
+    PASSPHRASE, Site, allot_all, allotment, copy_tree, day, face, fixture, generated, holder_is_told, id, import, logged, other_seller, plain, range,
     receipt, red, refused, scan, seller, signed_qr, submit, today, typed, verdict,
 };
 
@@ -693,7 +693,7 @@ fn historic_invoices_are_imported_with_their_state() {
 /// Puts an earlier copy of the data directory back.
 fn restore(site: &Site, copied: &Path) {
     fs::remove_dir_all(site.directory()).expect("removed");
-    copy(copied, &site.directory());
+    copy_tree(copied, &site.directory());
 }
 
 #[track_caller]
@@ -773,7 +773,7 @@ fn a_restored_copy_does_not_sign() {
     allot_all(&engine);
     drop(engine);
     let backup = tempfile::tempdir().expect("a directory");
-    copy(&site.directory(), backup.path());
+    copy_tree(&site.directory(), backup.path());
     let old_lock = fs::read(site.lock_path()).expect("the lock");
     let size = {
         let engine = site.open().expect("reopened");

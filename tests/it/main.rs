@@ -1,8 +1,10 @@
 //! One test binary: behaviour at the boundary that users touch, with one scaffolding for all.
 
+mod backup;
 mod body;
 mod codec;
 mod corpus;
+mod doctor;
 mod ed25519;
 mod fixtures;
 mod floors;
@@ -16,7 +18,10 @@ mod model;
 mod note;
 mod qr;
 mod qr_image;
+mod rebuild;
+mod reopen;
 mod rules;
+mod runbook;
 mod schemas;
 mod second_implementation;
 mod streaming;

@@ -178,7 +178,7 @@ macro_rules! on {
 }
 
 impl Store {
-    /// Opens the database in `home`. Derived tables that are missing are made, empty, and marked to be rebuilt.
+    /// Opens the database in `home`. Derived tables that are missing are marked to be rebuilt, then made, empty.
     pub fn open(home: &Home, sizes: StoreSizes, access: Access) -> Result<Store, StoreError> {
         match (Store::exists(home), access) {
             (true, Access::Create) => return Err(StoreError::Exists(home.directory.clone())),
@@ -214,15 +214,6 @@ impl Store {
     /// writing it is opened for reading, and the error is returned.
     pub fn reopen(&self) -> Result<(), StoreError> {
         on!(self, medium => medium.reopen())
-    }
-
-    /// Tables that were missing when the database was opened and are to be rebuilt.
-    pub fn made_anew(&self) -> &[&'static str] {
-        match &self.medium {
-            Medium::Rocks(rocks) => rocks.made_anew(),
-            #[cfg(feature = "faults")]
-            Medium::Simulated(_) => &[],
-        }
     }
 
     /// The data directory.
@@ -306,16 +297,16 @@ impl Store {
     }
 
     /// Copies what is new into a directory of backups, consistent as of one moment, while reads and writes go on. Returns the backup's number.
-    pub fn back_up(&self, to: &Path, keep: usize) -> Result<u32, StoreError> {
+    pub fn back_up(&self, to: &Path) -> Result<u32, StoreError> {
         match &self.medium {
-            Medium::Rocks(rocks) => rocks.back_up(to, keep),
+            Medium::Rocks(rocks) => rocks.back_up(to),
             #[cfg(feature = "faults")]
             Medium::Simulated(_) => Err(StoreError::Simulated(simulated::Fault::Unsupported)),
         }
     }
 }
 
-pub use rocks::{BackupFiles, backups, restore};
+pub use rocks::{BackupFiles, backups, purge, restore};
 
 /// The rows of a table in key order, read a page at a time, so that the database is never held for longer than a page.
 pub struct Scan<'a, T: Table> {

@@ -22,7 +22,6 @@ pub(super) struct Rocks {
     sizes: StoreSizes,
     access: Access,
     cache: Cache,
-    made_anew: Vec<&'static str>,
 }
 
 impl std::fmt::Debug for Rocks {
@@ -53,17 +52,17 @@ impl Open<'_> {
 impl Rocks {
     pub(super) fn open(directory: &Path, sizes: StoreSizes, access: Access) -> Result<Rocks, StoreError> {
         let path = directory.join("db");
-        let mut made_anew = Vec::new();
+        let (mut there, mut missing) = (Vec::new(), Vec::new());
         if access == Access::Create {
             std::fs::create_dir_all(&path).map_err(|error| StoreError::File { path: path.clone(), error })?;
         } else {
             Inventory::check(directory)?;
-            let there = DB::list_cf(&Options::default(), &path)?;
+            there = DB::list_cf(&Options::default(), &path)?;
             for name in tables::NAMES.iter().filter(|name| !there.iter().any(|family| family == *name)) {
                 if !tables::is_derived(name) || access == Access::Look {
                     return Err(StoreError::TableMissing { directory: path, table: name });
                 }
-                made_anew.push(*name);
+                missing.push(*name);
             }
         }
         if access == Access::Write {
@@ -71,8 +70,12 @@ impl Rocks {
             Inventory::remove(directory)?;
         }
         let cache = Cache::new_lru_cache(sizes.block_cache);
-        let db = open(directory, sizes, access, &cache)?;
-        Ok(Rocks { db: RwLock::new(Some(db)), directory: directory.into(), sizes, access, cache, made_anew })
+        if !missing.is_empty() {
+            let db = open(directory, sizes, access, &cache, &there)?;
+            mark_to_be_rebuilt(&db, &missing)?;
+        }
+        let db = open(directory, sizes, access, &cache, &tables::NAMES)?;
+        Ok(Rocks { db: RwLock::new(Some(db)), directory: directory.into(), sizes, access, cache })
     }
 
     fn read(&self) -> Result<Open<'_>, StoreError> {
@@ -84,21 +87,17 @@ impl Rocks {
         let mut guard = self.db.write().unwrap_or_else(PoisonError::into_inner);
         // Two handles on one directory are not possible, so the old one goes first.
         *guard = None;
-        match open(&self.directory, self.sizes, self.access, &self.cache) {
+        match open(&self.directory, self.sizes, self.access, &self.cache, &tables::NAMES) {
             Ok(db) => {
                 *guard = Some(db);
                 Ok(())
             }
             Err(error) => {
                 // Reads go on from what is there.
-                *guard = open(&self.directory, self.sizes, Access::Look, &self.cache).ok();
+                *guard = open(&self.directory, self.sizes, Access::Look, &self.cache, &tables::NAMES).ok();
                 Err(error)
             }
         }
-    }
-
-    pub(super) fn made_anew(&self) -> &[&'static str] {
-        &self.made_anew
     }
 
     pub(super) fn get<R>(&self, table: &str, key: &[u8], decode: impl FnOnce(&[u8]) -> R) -> Result<Option<R>, StoreError> {
@@ -166,14 +165,13 @@ impl Rocks {
         Ok(())
     }
 
-    pub(super) fn back_up(&self, to: &Path, keep: usize) -> Result<u32, StoreError> {
+    pub(super) fn back_up(&self, to: &Path) -> Result<u32, StoreError> {
         let open = self.read()?;
         let mut engine = backup_engine(to)?;
         engine.create_new_backup_flush(open.db(), true)?;
         let newest = engine.get_backup_info().into_iter().map(|info| info.backup_id).max();
         let number = newest.ok_or_else(|| StoreError::Closed("the backup is not there after it was made".into()))?;
         engine.verify_backup(number)?;
-        engine.purge_old_backups(keep)?;
         Ok(number)
     }
 }
@@ -195,7 +193,19 @@ impl Drop for Rocks {
     }
 }
 
-fn open(directory: &Path, sizes: StoreSizes, access: Access, cache: &Cache) -> Result<DB, StoreError> {
+/// Says that these tables are to be rebuilt, before they are made: an empty table must never pass for a complete one.
+fn mark_to_be_rebuilt(db: &DB, missing: &[&str]) -> Result<(), StoreError> {
+    let Some(meta) = db.cf_handle(tables::Meta::NAME) else { unreachable!("a database without the table meta is not opened") };
+    let mut batch = WriteBatch::default();
+    for watermark in missing.iter().filter_map(|name| tables::watermark(name)) {
+        batch.put_cf(meta, tables::Meta::key(&watermark), 0u64.to_be_bytes());
+    }
+    let mut options = WriteOptions::default();
+    options.set_sync(true);
+    Ok(db.write_opt(batch, &options)?)
+}
+
+fn open(directory: &Path, sizes: StoreSizes, access: Access, cache: &Cache, names: &[impl AsRef<str>]) -> Result<DB, StoreError> {
     let path = directory.join("db");
     let mut options = Options::default();
     options.create_if_missing(access == Access::Create);
@@ -207,7 +217,7 @@ fn open(directory: &Path, sizes: StoreSizes, access: Access, cache: &Cache) -> R
     options.set_max_open_files(-1);
     options.set_keep_log_file_num(4);
     options.set_bytes_per_sync(1 << 20);
-    let families = tables::NAMES.iter().map(|name| ColumnFamilyDescriptor::new(*name, family_options(name, cache)));
+    let families = names.iter().map(|name| ColumnFamilyDescriptor::new(name.as_ref(), family_options(name.as_ref(), cache)));
     let opened = match access {
         Access::Look => DB::open_cf_descriptors_read_only(&options, &path, families, false),
         Access::Create | Access::Write => DB::open_cf_descriptors(&options, &path, families),
@@ -266,6 +276,11 @@ pub fn backups(directory: &Path) -> Result<Vec<BackupFiles>, StoreError> {
         engine.get_backup_info().into_iter().map(|info| BackupFiles { number: info.backup_id, time_s: info.timestamp, bytes: info.size }).collect();
     backups.sort_by_key(|backup| backup.number);
     Ok(backups)
+}
+
+/// Removes all backups but the newest `keep`, and the files that only they have.
+pub fn purge(directory: &Path, keep: usize) -> Result<(), StoreError> {
+    Ok(backup_engine(directory)?.purge_old_backups(keep)?)
 }
 
 /// Puts the database of a backup into `directory/db`, which must be empty. Every file's checksum is compared on the way.

@@ -1,5 +1,6 @@
 //! The one scaffolding: a ledger in a directory of its own with a clock that the test sets, drafts, and questions about what was issued.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -23,6 +24,7 @@ use fapiao::engine::{Config, Engine, EngineError, Logged, Submitted, keyring_pat
 use fapiao::ledger::{Observer, Refusal, Sealed, StoreSizes};
 use fapiao::verify::query::{Question, Typed};
 use fapiao::verify::verdict::Verdict;
+use rocksdb::{DB, Options};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
@@ -115,20 +117,6 @@ pub(crate) fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fapiao"));
     command.args(arguments).env_remove("FAPIAO_PASSPHRASE_FILE");
     command
-}
-
-/// Copies a directory with all that is in it.
-pub(crate) fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("a directory");
-    for entry in fs::read_dir(from).expect("a directory") {
-        let entry = entry.expect("an entry");
-        let target = to.join(entry.file_name());
-        if entry.file_type().expect("a type").is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).expect("copied");
-        }
-    }
 }
 
 /// The day on which most tests happen.
@@ -335,4 +323,59 @@ pub(crate) fn holder_is_told(engine: &Engine, id: InvoiceId) -> Verdict {
         assert_eq!(scan(engine, &classic), by_fields, "classic QR of {id}");
     }
     by_fields
+}
+
+/// Copies a directory with all that is in it.
+pub(crate) fn copy_tree(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a directory");
+    for entry in fs::read_dir(from).expect("a directory") {
+        let entry = entry.expect("an entry");
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("a type").is_dir() {
+            copy_tree(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).expect("copied");
+        }
+    }
+}
+
+/// Flips a bit of a file.
+pub(crate) fn flip(path: &Path, at: usize) {
+    let mut bytes = fs::read(path).expect("readable");
+    bytes[at] ^= 1;
+    fs::write(path, bytes).expect("written");
+}
+
+/// The database of a closed ledger, past the ledger.
+pub(crate) fn database(directory: &Path) -> DB {
+    let path = directory.join("db");
+    // What is changed behind its back is to be found by looking at the rows.
+    if directory.join("closed").exists() {
+        fs::remove_file(directory.join("closed")).expect("removed");
+    }
+    let families = DB::list_cf(&Options::default(), &path).expect("families");
+    DB::open_cf(&Options::default(), &path, families).expect("the database")
+}
+
+/// The files that hold a table's rows, in a closed ledger, which stays as it is.
+pub(crate) fn table_files(directory: &Path, table: &str) -> Vec<PathBuf> {
+    let path = directory.join("db");
+    let families = DB::list_cf(&Options::default(), &path).expect("families");
+    let db = DB::open_cf_for_read_only(&Options::default(), &path, families, false).expect("the database");
+    let files = db.live_files().expect("files").into_iter().filter(|file| file.column_family_name == table);
+    files.map(|file| path.join(file.name.trim_start_matches('/'))).collect()
+}
+
+/// Every file below a directory, by its path, but RocksDB's empty `LOCK`: to close it would give the lock of this process up.
+pub(crate) fn tree_bytes(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(directory).into_iter().flatten() {
+        let entry = entry.expect("an entry");
+        if entry.file_type().expect("a type").is_dir() {
+            files.append(&mut tree_bytes(&entry.path()));
+        } else if entry.file_name() != "LOCK" {
+            files.insert(entry.path(), fs::read(entry.path()).expect("readable"));
+        }
+    }
+    files
 }

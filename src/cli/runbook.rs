@@ -1,0 +1,57 @@
+//! `fapiao runbook`: the manual's page for when something is the matter, in the program, because then the program is what is at hand.
+
+use clap::Args;
+use serde_json::json;
+
+use super::{Exit, Failure, print};
+
+const PAGE: &str = include_str!("../manual/runbook.md");
+
+/// `fapiao runbook`
+#[derive(Args)]
+pub(super) struct Runbook {
+    /// Code that `fapiao doctor` printed: only what is about it
+    code: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// The sections of the page: heading and text.
+fn sections() -> impl Iterator<Item = (&'static str, &'static str)> {
+    PAGE.split("\n## ").skip(1).filter_map(|section| section.split_once('\n'))
+}
+
+/// The codes that a section is about, as its line `Doctor:` names them.
+fn codes(text: &str) -> impl Iterator<Item = &str> {
+    let line = text.lines().find_map(|line| line.strip_prefix("Doctor: "));
+    line.into_iter().flat_map(|line| line.split('`').skip(1).step_by(2))
+}
+
+/// Headings of the sections about a code of `fapiao doctor`.
+pub(super) fn headings(code: &str) -> impl Iterator<Item = &'static str> {
+    sections().filter(move |(_, text)| codes(text).any(|named| named == code)).map(|(heading, _)| heading)
+}
+
+impl Runbook {
+    pub(super) fn run(&self) -> Result<Exit, Failure> {
+        let text = match &self.code {
+            None => PAGE.to_owned(),
+            Some(code) => {
+                let about: Vec<String> = sections()
+                    .filter(|(_, text)| codes(text).any(|named| named == code))
+                    .map(|(heading, text)| format!("## {heading}\n{text}"))
+                    .collect();
+                about.join("\n")
+            }
+        };
+        if text.is_empty() {
+            let mut known: Vec<&str> = sections().flat_map(|(_, text)| codes(text)).collect();
+            known.sort_unstable();
+            known.dedup();
+            return Err(Failure::Usage(format!("nothing is known of it by that name; there are: {}", known.join(", "))));
+        }
+        print(self.json, &json!({ "text": text }), text.trim_end())?;
+        Ok(Exit::Fine)
+    }
+}

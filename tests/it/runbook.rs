@@ -1,0 +1,341 @@
+//! The runbook works: every block of it runs as it stands, in the situation that it is for, and leaves a ledger that is sound and signs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use fapiao::channel::question;
+use fapiao::cli::sample;
+use fapiao::crypto::keyfile::KdfCost;
+use fapiao::domain::allotment::{Allotment, NumberRange};
+use fapiao::domain::kind::Kind;
+use fapiao::domain::number::{InvoiceCode, InvoiceId, InvoiceNumber};
+use fapiao::domain::time::UnixMillis;
+use fapiao::engine::{self, Config, Engine};
+use fapiao::verify::verdict::Verdict;
+use serde_json::Value;
+use tempfile::TempDir;
+use zeroize::Zeroizing;
+
+use crate::support::{PASSPHRASE, copy_tree, database, flip, logged, seller, submit, table_files, tree_bytes};
+
+const PAGE: &str = include_str!("../../src/manual/runbook.md");
+
+fn invoice(number: u32) -> InvoiceId {
+    InvoiceId { code: InvoiceCode::parse("033002600111").expect("a code"), number: InvoiceNumber::from_ordinal(number).expect("a number") }
+}
+
+fn draft(number: u32) -> String {
+    sample::draft(Kind::Electronic, u64::from(number), invoice(number), engine::today(), &seller())
+}
+
+/// Where an operator stands: `ledger`, `ledger.lock`, `backups`, `drafts.jsonl` and `receipts.jsonl` in one directory; `older` is a copy of the
+/// ledger that is older by five invoices, `older.lock` its lock record.
+struct Desk {
+    root: TempDir,
+}
+
+impl Desk {
+    fn new() -> Desk {
+        let desk = Desk { root: tempfile::tempdir().expect("a directory") };
+        fs::write(desk.path("passphrase"), PASSPHRASE).expect("writable");
+        let engine = Engine::create(desk.config()).expect("a new ledger");
+        let range = NumberRange::new(invoice(1).code, invoice(1).number, invoice(1_000).number).expect("ordered");
+        logged(engine.allot(Allotment { taxpayer: seller(), kind: Kind::Electronic, range }));
+        drop(engine);
+        desk.issue(1..=5);
+        desk.says("fapiao ledger backup --data ledger --to backups");
+        copy_tree(&desk.path("ledger"), &desk.path("older"));
+        fs::copy(desk.path("ledger.lock"), desk.path("older.lock")).expect("copied");
+        desk.issue(6..=10);
+        desk
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    fn config(&self) -> Config {
+        Config { kdf: KdfCost::TRIVIAL, ..Config::new(&self.path("ledger"), Some(Zeroizing::new(PASSPHRASE.to_owned()))) }
+    }
+
+    /// Commands as an operator gives them.
+    fn bash(&self, commands: &str) -> Command {
+        let program = Path::new(env!("CARGO_BIN_EXE_fapiao"));
+        let path = format!("{}:{}", program.parent().expect("a folder").display(), std::env::var("PATH").expect("a path"));
+        let mut bash = Command::new("bash");
+        bash.args(["-euo", "pipefail", "-c", commands]).current_dir(self.root.path());
+        bash.env("PATH", path).env("FAPIAO_PASSPHRASE_FILE", self.path("passphrase"));
+        bash
+    }
+
+    /// What commands print that succeed.
+    #[track_caller]
+    fn says(&self, commands: &str) -> String {
+        let Output { status, stdout, stderr } = self.bash(commands).output().expect("bash runs");
+        let said = String::from_utf8_lossy(&stdout).into_owned();
+        assert!(status.success(), "{commands}\nsaid: {said}\n{}", String::from_utf8_lossy(&stderr));
+        said
+    }
+
+    /// Issues drafts of today and keeps them with their receipts.
+    #[track_caller]
+    fn issue(&self, numbers: std::ops::RangeInclusive<u32>) {
+        let drafts: String = numbers.map(|number| draft(number) + "\n").collect();
+        fs::write(self.path("new.jsonl"), drafts).expect("writable");
+        self.says("fapiao issue --data ledger new.jsonl >> receipts.jsonl; cat new.jsonl >> drafts.jsonl");
+    }
+
+    /// The codes that `doctor` gives.
+    fn doctor(&self) -> BTreeSet<String> {
+        let output = self.bash("fapiao doctor --data ledger --json").output().expect("bash runs");
+        let value: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let symptoms = value["symptoms"].as_array().expect("symptoms");
+        symptoms.iter().map(|symptom| symptom["code"].as_str().expect("a code").to_owned()).collect()
+    }
+
+    /// The older copy takes the place of the ledger.
+    fn put_back(&self) {
+        fs::remove_dir_all(self.path("ledger")).expect("removed");
+        copy_tree(&self.path("older"), &self.path("ledger"));
+    }
+
+    /// Everybody who holds a receipt is told that the invoice is genuine, the ledger is sound, and it signs.
+    #[track_caller]
+    fn is_well(&self, heading: &str) {
+        assert_eq!(self.doctor(), BTreeSet::new(), "{heading}");
+        let engine = Engine::open(self.config()).expect("a ledger");
+        let receipts = fs::read_to_string(self.path("receipts.jsonl")).expect("receipts");
+        let codes: Vec<String> =
+            receipts.lines().filter_map(|line| serde_json::from_str::<Value>(line).expect("JSON")["signed_qr"].as_str().map(str::to_owned)).collect();
+        assert!(codes.len() >= 10, "{heading}");
+        for code in codes {
+            assert_eq!(engine.verify(&question::of_qr(&code)).expect("an answer").verdict, Verdict::Genuine, "{heading}");
+        }
+        logged(submit(&engine, &serde_json::from_str(&draft(900)).expect("JSON")));
+        assert_eq!(engine.fsck(&|_, _| ()).expect("a report").findings, [], "{heading}");
+    }
+}
+
+/// A section of the page.
+struct Section {
+    heading: &'static str,
+    /// What `doctor` says in it.
+    codes: BTreeSet<&'static str>,
+    blocks: Vec<&'static str>,
+}
+
+fn sections() -> Vec<Section> {
+    let section = |text: &'static str| {
+        let (heading, text) = text.split_once('\n').expect("a heading");
+        let line = text.lines().find_map(|line| line.strip_prefix("Doctor: ")).unwrap_or_default();
+        let codes = line.split('`').skip(1).step_by(2).collect();
+        let blocks = text.split("```sh\n").skip(1).map(|block| block.split_once("```").expect("an end").0).collect();
+        Section { heading, codes, blocks }
+    };
+    PAGE.split("\n## ").skip(1).map(section).collect()
+}
+
+/// The English part of a heading, what `doctor` says, and what was done.
+type Situation = (&'static str, Option<&'static str>, fn(&Desk));
+
+/// Copies, restored and moved directories, lock records.
+const COPIES: [Situation; 11] = [
+    ("The lock record is missing", Some("lock_missing"), |desk| fs::remove_file(desk.path("ledger.lock")).expect("removed")),
+    ("The directory was copied or moved to another machine", Some("copied"), |desk| {
+        desk.says("cp -a ledger copy; rm -r ledger; mv copy ledger");
+    }),
+    ("An older copy was put back, and the newest one is still there", Some("lock_ahead"), |desk| {
+        desk.says("mv ledger ledger.newest; mv older ledger");
+    }),
+    ("An older copy was put back, and the newest one is lost", Some("lock_ahead"), Desk::put_back),
+    ("An older copy was put back, and the newest one is lost", Some("lock_ahead"), |desk| {
+        desk.says("rm -r ledger; fapiao ledger restore --from backups --data ledger");
+    }),
+    ("An older copy was put back together with its old lock record", Some("copied"), |desk| {
+        desk.put_back();
+        fs::copy(desk.path("older.lock"), desk.path("ledger.lock")).expect("copied");
+    }),
+    ("The lock record is damaged, old, or of another log", Some("lock_unreadable"), |desk| {
+        flip(&desk.path("ledger.lock"), 60);
+    }),
+    ("The lock record is damaged, old, or of another log", Some("lock_foreign"), |desk| {
+        desk.says("fapiao keys create --data other; cp other.lock ledger.lock");
+    }),
+    ("The lock record is damaged, old, or of another log", Some("lock_behind"), |desk| {
+        desk.issue(11..=11);
+        fs::copy(desk.path("older.lock"), desk.path("ledger.lock")).expect("copied");
+    }),
+    ("Two copies have signed", Some("two_histories"), |desk| {
+        let newest = fs::read(desk.path("ledger.lock")).expect("the lock");
+        desk.put_back();
+        fs::remove_file(desk.path("ledger.lock")).expect("removed");
+        desk.says("fapiao ledger adopt --data ledger");
+        desk.issue(11..=15);
+        fs::write(desk.path("ledger.lock"), newest).expect("written");
+    }),
+    ("Moving a ledger to another machine", None, |_| ()),
+];
+
+/// What breaks.
+const DAMAGE: [Situation; 11] = [
+    ("A file of the database was changed or is damaged", Some("unreadable"), |desk| {
+        desk.says("fapiao ledger backup --data ledger --to backups");
+        let manifest = file_of(&desk.path("ledger/db"), "MANIFEST-");
+        flip(&manifest, 200);
+    }),
+    ("A file of the database was changed or is damaged", Some("unreadable"), |desk| {
+        desk.says("fapiao ledger backup --data ledger --to backups");
+        for file in table_files(&desk.path("ledger"), "leaf") {
+            flip(&file, 30);
+        }
+    }),
+    ("A file of the database was changed or is damaged", None, |desk| {
+        desk.says("fapiao ledger backup --data ledger --to backups");
+        for file in table_files(&desk.path("ledger"), "body") {
+            flip(&file, 30);
+        }
+        assert_eq!(desk.bash("fapiao ledger fsck --data ledger").status().expect("bash runs").code(), Some(3));
+    }),
+    ("After a crash the newest entries are missing", Some("lock_ahead"), |desk| {
+        let engine = Engine::open(desk.config()).expect("a ledger");
+        for number in 901..=903 {
+            logged(submit(&engine, &serde_json::from_str(&draft(number)).expect("JSON")));
+        }
+        copy_tree(&desk.path("ledger/db"), &desk.path("crashed"));
+        drop(engine);
+        desk.says("rm -r ledger/db ledger/closed; mv crashed ledger/db");
+        let log = file_of(&desk.path("ledger/db"), ".log");
+        let length = usize::try_from(fs::metadata(&log).expect("a file").len()).expect("short");
+        flip(&log, length / 2);
+    }),
+    ("The disk is full, or gives errors", None, |desk| {
+        // The database takes the next commit, and the lock record does not.
+        fs::create_dir(desk.path("ledger.lock.new")).expect("made");
+        fs::write(desk.path("new.jsonl"), draft(20) + "\n").expect("writable");
+        let output = desk.bash("cat new.jsonl >> drafts.jsonl; fapiao issue --data ledger new.jsonl").output().expect("bash runs");
+        assert_eq!(output.status.code(), Some(3));
+        let answer: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        assert_eq!(answer["status"], "unavailable");
+        assert!(answer["en"].as_str().is_some_and(|text| text.starts_with("the disk gives trouble, and writing goes on once it no longer does")));
+        fs::remove_dir(desk.path("ledger.lock.new")).expect("removed");
+    }),
+    ("The clock was set back", Some("clock_behind"), |desk| {
+        let ahead = UnixMillis(engine::now().0 + 9_000);
+        let engine = Engine::open(Config { clock: Arc::new(move || ahead), ..desk.config() }).expect("a ledger");
+        logged(submit(&engine, &serde_json::from_str(&draft(901)).expect("JSON")));
+    }),
+    ("The key file or its passphrase is lost", Some("keys_missing"), |desk| {
+        fs::remove_file(desk.path("ledger/keys/keyring")).expect("removed");
+    }),
+    ("The key file or its passphrase is lost", Some("keys_unreadable"), |desk| flip(&desk.path("ledger/keys/keyring"), 100)),
+    ("A derived table is damaged or missing", None, |desk| {
+        let db = database(&desk.path("ledger"));
+        let (family, key) = (db.cf_handle("inv").expect("inv"), invoice(1).to_bytes());
+        let mut row = db.get_cf(family, key).expect("readable").expect("a row");
+        *row.last_mut().expect("bytes") ^= 1;
+        db.put_cf(family, key, row).expect("written");
+        drop(db);
+        assert_eq!(desk.bash("fapiao ledger fsck --data ledger").status().expect("bash runs").code(), Some(1));
+    }),
+    ("A derived table is damaged or missing", Some("rebuild_pending"), |desk| {
+        database(&desk.path("ledger")).drop_cf("inv").expect("dropped");
+    }),
+    ("The directory is gone", Some("no_ledger"), |desk| {
+        desk.says("rm -r ledger ledger.lock");
+    }),
+];
+
+/// What is done when nothing is the matter, or will not be in a moment.
+const CARE: [Situation; 5] = [
+    ("Another process has the ledger open", Some("in_use"), |desk| {
+        let command = "sleep 3 | fapiao issue --data ledger";
+        drop(desk.bash(command).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("bash runs"));
+        while desk.doctor().is_empty() {
+            thread::sleep(Duration::from_millis(20));
+        }
+    }),
+    ("The directory is gone", Some("no_ledger"), |desk| {
+        desk.says("rm -r ledger");
+    }),
+    ("Backing up", None, |_| ()),
+    ("Rehearsing a restore", None, |_| ()),
+    ("The ledger as it was at a size", None, |_| ()),
+];
+
+/// The only file in a folder whose name has this in it.
+fn file_of(folder: &Path, part: &str) -> PathBuf {
+    let named = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().contains(part));
+    let mut files: Vec<PathBuf> = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()).filter(named).collect();
+    files.sort();
+    files.pop().expect("a file")
+}
+
+fn work_through(situations: &[Situation]) {
+    let sections = sections();
+    for (heading, code, happen) in situations {
+        let section = sections.iter().find(|section| section.heading.starts_with(heading)).expect("a section");
+        let desk = Desk::new();
+        happen(&desk);
+        let before = tree_bytes(desk.root.path());
+        let codes = desk.doctor();
+        // What else has it open may write.
+        assert!(*code == Some("in_use") || tree_bytes(desk.root.path()) == before, "{heading}: doctor changes nothing");
+        assert_eq!(codes.iter().map(String::as_str).collect::<Vec<_>>(), code.iter().copied().collect::<Vec<_>>(), "{heading}");
+        if let Some(code) = code {
+            assert!(desk.says(&format!("fapiao runbook {code}")).contains(&format!("## {}\n", section.heading)), "{code}");
+        }
+        for block in &section.blocks {
+            println!("## {heading}\n{}", desk.says(block));
+        }
+        desk.is_well(heading);
+    }
+}
+
+#[test]
+fn copies_and_lock_records() {
+    work_through(&COPIES);
+}
+
+#[test]
+fn damage_and_loss() {
+    work_through(&DAMAGE);
+}
+
+#[test]
+fn care_and_patience() {
+    work_through(&CARE);
+}
+
+#[test]
+fn every_section_has_its_situations_and_every_situation_its_section() {
+    let situations = || COPIES.iter().chain(&DAMAGE).chain(&CARE);
+    let mut prepared: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for (heading, code, _) in situations() {
+        prepared.entry(*heading).or_default().extend(code);
+    }
+    let sections = sections();
+    for Section { heading, codes, blocks } in &sections {
+        let english = heading.split(|c: char| !c.is_ascii()).next().expect("a part").trim();
+        assert_eq!(prepared.remove(english).as_ref(), Some(codes), "{heading}: what is prepared, and what the page says");
+        assert_eq!(blocks.len(), 1, "{heading}");
+    }
+    assert!(prepared.is_empty(), "without a section: {prepared:?}");
+}
+
+/// What an operator may only ask.
+#[test]
+fn a_code_that_nobody_gives_is_refused_with_those_there_are() {
+    let desk = Desk { root: tempfile::tempdir().expect("a directory") };
+    assert_eq!(desk.says("fapiao runbook"), PAGE);
+    let output = desk.bash("fapiao runbook nothing").output().expect("bash runs");
+    assert_eq!(output.status.code(), Some(2));
+    let codes: BTreeSet<&str> = sections().iter().flat_map(|section| section.codes.clone()).collect();
+    let known = codes.into_iter().collect::<Vec<_>>().join(", ");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(said, format!("fapiao: nothing is known of it by that name; there are: {known}\n"));
+}
