@@ -8,12 +8,11 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 
 use fapiao::channel::json::parse_draft;
-use fapiao::codec::canonical;
 use fapiao::codec::event::Event;
 use fapiao::crypto::keyfile::KeyFileError;
 use fapiao::crypto::keyring::Role;
+use fapiao::crypto::merkle;
 use fapiao::crypto::note::Checkpoint;
-use fapiao::crypto::{hash, merkle};
 use fapiao::domain::allotment::{Allotment, Mark, NumberRange};
 use fapiao::domain::draft::fields::Field;
 use fapiao::domain::kind::Kind;
@@ -21,9 +20,9 @@ use fapiao::domain::money::Fen;
 use fapiao::domain::number::InvoiceId;
 use fapiao::domain::taxpayer::TaxpayerId;
 use fapiao::domain::time::UnixMillis;
-use fapiao::engine::{Config, Engine, EngineError, FullReceipt, Submitted};
+use fapiao::engine::{Config, Engine, EngineError, Submitted};
 use fapiao::issue;
-use fapiao::ledger::{Ledger, LedgerError, Obstacle, Outcome, Refusal, Remark, Sealed, Stage, StoreError, Submission, SubmitError};
+use fapiao::ledger::{Ledger, LedgerError, Obstacle, Outcome, Refusal, Remark, Stage, StoreError, Submission, SubmitError};
 use fapiao::verify::query::Typed;
 use fapiao::verify::verdict::Verdict;
 use serde_json::{Value, json};
@@ -31,7 +30,7 @@ use zeroize::Zeroizing;
 
 use crate::support::{
     PASSPHRASE, Site, allot_all, allotment, copy_tree, day, face, fixture, generated, holder_is_told, id, import, logged, other_seller, plain, range,
-    receipt, red, refused, scan, seller, signed_qr, submit, today, typed, verdict,
+    receipt, receipt_is_sound, red, refused, scan, seller, signed_qr, submit, today, typed, verdict,
 };
 
 const YUAN: i64 = 100;
@@ -872,36 +871,6 @@ fn a_clock_that_was_set_back_stops_signing() {
 }
 
 // ---- What a receipt proves
-
-/// Checks a receipt as a stranger would, with the public keys alone; the content too, if it is at hand.
-fn receipt_is_sound(engine: &Engine, full: &FullReceipt) {
-    let FullReceipt { receipt, salt } = full;
-    let keys = engine.ledger().keys();
-    let checkpoint_keys: Vec<_> = keys.iter().filter(|key| key.record.role() == Role::Checkpoint).collect();
-    let [checkpoint_key] = checkpoint_keys[..] else { panic!("one checkpoint key") };
-    let (checkpoint, _) = Checkpoint::open(&receipt.note, engine.ledger().origin(), &checkpoint_key.key).expect("signed");
-    assert_eq!(checkpoint.size, receipt.size);
-    let leaf_hash = merkle::leaf_hash(&receipt.leaf.encode());
-    assert!(merkle::verify_inclusion(&leaf_hash, receipt.index, checkpoint.size, &receipt.path, &checkpoint.root));
-
-    let salt = salt.expect("the data key is at hand");
-    let (message, commit, signature) = match &receipt.sealed {
-        Sealed::Invoice { face, rest_digest, signature } => {
-            let invoice = engine.invoice(canonical::decode_face(face).expect("a face").id).expect("readable").expect("not erased");
-            let mut rest = canonical::encode_rest_without_slot(&invoice);
-            canonical::append_slot(&mut rest, None);
-            assert_eq!(hash::rest_digest(&salt, &rest), *rest_digest);
-            (hash::invoice_message(face, rest_digest), hash::commit(face, rest_digest), signature)
-        }
-        Sealed::Event { salt, data, signature } => {
-            let event = receipt.leaf.event;
-            (hash::event_message(event, salt, data), hash::event_commit(event, salt, data), signature)
-        }
-    };
-    assert_eq!(receipt.leaf.commit, commit);
-    let signer = keys.get(receipt.leaf.key_id).expect("a key of the log");
-    assert!(signer.record.role() == Role::Authority && signer.key.verify(&message, signature));
-}
 
 #[test]
 fn receipts_prove_themselves() {

@@ -12,7 +12,9 @@ use fapiao::channel::{qr, question, receipt};
 use fapiao::cli::sample;
 use fapiao::codec::canonical;
 use fapiao::crypto::keyfile::{self, KdfCost};
-use fapiao::crypto::keyring::Keyring;
+use fapiao::crypto::keyring::{Keyring, Role};
+use fapiao::crypto::note::Checkpoint;
+use fapiao::crypto::{hash, merkle};
 use fapiao::domain::allotment::{Allotment, NumberRange};
 use fapiao::domain::invoice::Face;
 use fapiao::domain::kind::{Factor, Kind};
@@ -20,7 +22,7 @@ use fapiao::domain::money::{Fen, TaxRate};
 use fapiao::domain::number::{InvoiceCode, InvoiceId, InvoiceNumber};
 use fapiao::domain::taxpayer::TaxpayerId;
 use fapiao::domain::time::{Day, UnixMillis};
-use fapiao::engine::{Config, Engine, EngineError, Logged, Submitted, keyring_path};
+use fapiao::engine::{Config, Engine, EngineError, FullReceipt, Logged, Submitted, keyring_path};
 use fapiao::ledger::{Observer, Refusal, Sealed, StoreSizes};
 use fapiao::verify::query::{Question, Typed};
 use fapiao::verify::verdict::Verdict;
@@ -44,8 +46,12 @@ pub(crate) struct Site {
 impl Site {
     /// An empty place; it is noon of [`today`].
     pub(crate) fn new() -> Site {
+        Site::at(tempfile::tempdir().expect("a directory"))
+    }
+
+    /// An empty place in this directory.
+    pub(crate) fn at(root: TempDir) -> Site {
         let noon = today().start().0 + 12 * 3_600_000;
-        let root = tempfile::tempdir().expect("a directory");
         Site { root, clock: Arc::new(AtomicU64::new(noon)), days_back: 31, observer: None }
     }
 
@@ -378,4 +384,34 @@ pub(crate) fn tree_bytes(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
         }
     }
     files
+}
+
+/// Checks a receipt as a stranger would, with the public keys alone; the content too, if it is at hand.
+pub(crate) fn receipt_is_sound(engine: &Engine, full: &FullReceipt) {
+    let FullReceipt { receipt, salt } = full;
+    let keys = engine.ledger().keys();
+    let checkpoint_keys: Vec<_> = keys.iter().filter(|key| key.record.role() == Role::Checkpoint).collect();
+    let [checkpoint_key] = checkpoint_keys[..] else { panic!("one checkpoint key") };
+    let (checkpoint, _) = Checkpoint::open(&receipt.note, engine.ledger().origin(), &checkpoint_key.key).expect("signed");
+    assert_eq!(checkpoint.size, receipt.size);
+    let leaf_hash = merkle::leaf_hash(&receipt.leaf.encode());
+    assert!(merkle::verify_inclusion(&leaf_hash, receipt.index, checkpoint.size, &receipt.path, &checkpoint.root));
+
+    let salt = salt.expect("the data key is at hand");
+    let (message, commit, signature) = match &receipt.sealed {
+        Sealed::Invoice { face, rest_digest, signature } => {
+            let invoice = engine.invoice(canonical::decode_face(face).expect("a face").id).expect("readable").expect("not erased");
+            let mut rest = canonical::encode_rest_without_slot(&invoice);
+            canonical::append_slot(&mut rest, None);
+            assert_eq!(hash::rest_digest(&salt, &rest), *rest_digest);
+            (hash::invoice_message(face, rest_digest), hash::commit(face, rest_digest), signature)
+        }
+        Sealed::Event { salt, data, signature } => {
+            let event = receipt.leaf.event;
+            (hash::event_message(event, salt, data), hash::event_commit(event, salt, data), signature)
+        }
+    };
+    assert_eq!(receipt.leaf.commit, commit);
+    let signer = keys.get(receipt.leaf.key_id).expect("a key of the log");
+    assert!(signer.record.role() == Role::Authority && signer.key.verify(&message, signature));
 }
