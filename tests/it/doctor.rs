@@ -6,6 +6,8 @@ use std::path::Path;
 
 use fapiao::domain::kind::Kind;
 use fapiao::domain::money::Fen;
+use fapiao::engine::EngineError;
+use fapiao::ledger::{LedgerError, StoreError};
 use serde_json::Value;
 
 use crate::support::{Site, allot_all, database, flip, logged, plain, program, submit, tree_bytes};
@@ -149,4 +151,41 @@ fn of_tables_that_nothing_else_has_a_missing_one_is_fatal_and_of_others_it_is_re
         database(&site.directory()).drop_cf(table).expect("dropped");
         assert_eq!(codes(&site, true), ["rebuild_pending"], "{table}");
     }
+}
+
+/// Each that closes leaves an inventory, and each that opens takes it away: with several at it, none is left that speaks of the files of another.
+#[test]
+fn whoever_opens_while_another_closes_is_not_called_damaged() {
+    let site = ready();
+    let ends: Vec<_> = std::thread::scope(|scope| {
+        let one = |_| {
+            scope.spawn(|| {
+                let mut opened = 0;
+                while opened < 15 {
+                    match site.open() {
+                        Ok(engine) => {
+                            opened += 1;
+                            // As it is while the ledger is open; a crash now would leave it so.
+                            assert!(!site.directory().join("closed").exists() || !settles(&site), "an inventory beside an open database");
+                            drop(engine);
+                        }
+                        Err(EngineError::Ledger(LedgerError::Store(StoreError::InUse(_)))) => std::thread::yield_now(),
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+            })
+        };
+        (0..3).map(one).collect::<Vec<_>>().into_iter().map(std::thread::ScopedJoinHandle::join).collect()
+    });
+    assert!(ends.iter().all(Result::is_ok));
+    assert_eq!(codes(&site, true), Vec::<String>::new());
+}
+
+/// Whether the inventory of the one that closed last stays, rather than being taken away by it in a moment.
+fn settles(site: &Site) -> bool {
+    let gone = || !site.directory().join("closed").exists();
+    !(0..100).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        gone()
+    })
 }

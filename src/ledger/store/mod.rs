@@ -204,10 +204,7 @@ impl Store {
 
     /// Whether a process, this one or another, has the database open for writing: somebody holds the lock on RocksDB's file `LOCK`.
     pub fn is_in_use(home: &Home) -> bool {
-        let Ok(lock) = std::fs::metadata(home.directory.join("db").join("LOCK")) else { return false };
-        let inode = format!(":{}", std::os::unix::fs::MetadataExt::ino(&lock));
-        let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
-        locks.lines().any(|line| line.contains("POSIX") && line.split_whitespace().any(|word| word.ends_with(&inode)))
+        rocks::is_in_use(&home.directory)
     }
 
     /// Closes and opens the database, which is how RocksDB gets over an error of the disk. Readers wait meanwhile. If it cannot be opened for

@@ -56,7 +56,8 @@ impl Rocks {
         if access == Access::Create {
             std::fs::create_dir_all(&path).map_err(|error| StoreError::File { path: path.clone(), error })?;
         } else {
-            Inventory::check(directory)?;
+            // While another process opens it, its files change under our eyes, which is no damage.
+            Inventory::check(directory).map_err(|error| if is_in_use(directory) { StoreError::InUse(directory.into()) } else { error })?;
             there = DB::list_cf(&Options::default(), &path)?;
             for name in tables::NAMES.iter().filter(|name| !there.iter().any(|family| family == *name)) {
                 if !tables::is_derived(name) || access == Access::Look {
@@ -75,6 +76,10 @@ impl Rocks {
             mark_to_be_rebuilt(&db, &missing)?;
         }
         let db = open(directory, sizes, access, &cache, &tables::NAMES)?;
+        if access == Access::Write {
+            // Whoever closed it a moment ago may have written one since.
+            Inventory::remove(directory)?;
+        }
         Ok(Rocks { db: RwLock::new(Some(db)), directory: directory.into(), sizes, access, cache })
     }
 
@@ -190,7 +195,18 @@ impl Drop for Rocks {
             // Without an inventory the next start does what it does after a crash: it relies on RocksDB's own checksums and the lock record.
             drop(Inventory::write(&self.directory));
         }
+        if is_in_use(&self.directory) {
+            // Whoever opened it since changes the files, and after a crash of theirs this inventory would speak of damage where there is none.
+            drop(Inventory::remove(&self.directory));
+        }
     }
+}
+
+pub(super) fn is_in_use(directory: &Path) -> bool {
+    let Ok(lock) = std::fs::metadata(directory.join("db").join("LOCK")) else { return false };
+    let inode = format!(":{}", std::os::unix::fs::MetadataExt::ino(&lock));
+    let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
+    locks.lines().any(|line| line.contains("POSIX") && line.split_whitespace().any(|word| word.ends_with(&inode)))
 }
 
 /// Says that these tables are to be rebuilt, before they are made: an empty table must never pass for a complete one.
