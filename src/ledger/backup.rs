@@ -122,6 +122,7 @@ impl Ledger {
 
     /// Makes a backup while reads and writes go on, and keeps the newest `keep`. Tables that an earlier backup holds are not copied again.
     pub fn back_up(&self, to: &Path, keep: usize) -> Result<Backup, BackupError> {
+        let _alone = self.backing_up.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         self.own_backups(to)?;
         for directory in [files(to), to.join("checkpoints")] {
             fs::create_dir_all(&directory).map_err(failed(&directory))?;

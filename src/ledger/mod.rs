@@ -27,7 +27,7 @@ mod tables;
 pub mod value;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::Sender;
@@ -271,6 +271,8 @@ pub struct Ledger {
     keys: PublicKeys,
     origins: Origins,
     counts: Counts,
+    /// Held for the whole of a backup: two into one directory would be in each other's way.
+    backing_up: Mutex<()>,
     jobs: Option<Sender<sequencer::Job>>,
     threads: Vec<JoinHandle<()>>,
 }

@@ -1,7 +1,7 @@
 //! Creating a ledger, opening one, and what an administrator says when a copy refuses to sign.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use super::counts::Counts;
 use super::lock::LockFile;
@@ -125,7 +125,7 @@ impl Ledger {
             None => (None, Vec::new()),
         };
         let Recovered { origins, keys, .. } = recovered;
-        Ok(Ledger { store, shared, keys, origins, counts, jobs, threads })
+        Ok(Ledger { store, shared, keys, origins, counts, backing_up: Mutex::default(), jobs, threads })
     }
 
     /// Opens a ledger without any thread; what may be written is driven by the stepper.
@@ -138,7 +138,7 @@ impl Ledger {
         });
         let Recovered { origins, keys, .. } = recovered;
         let counts = Counts::without_thread(Arc::clone(&store));
-        Ok((Ledger { store, shared, keys, origins, counts, jobs: None, threads: Vec::new() }, stepper))
+        Ok((Ledger { store, shared, keys, origins, counts, backing_up: Mutex::default(), jobs: None, threads: Vec::new() }, stepper))
     }
 
     /// Says that this copy is the newest and lies here: rewrites a missing or older lock record after checking that this copy continues the same
