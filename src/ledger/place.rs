@@ -15,7 +15,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use super::files::{Files, read_bounded};
+#[cfg(feature = "faults")]
+use super::files::Files;
+use super::files::read_bounded;
 use super::store::{Home, StoreError};
 
 /// The file has two short lines.
@@ -48,8 +50,9 @@ fn text(directory: &Metadata, file: &Metadata) -> String {
 
 /// Compares what the file says with what is there.
 pub(super) fn check(home: &Home) -> Result<Place, StoreError> {
-    if !matches!(home.files, Files::System) {
-        return Ok(Place::Same);
+    #[cfg(feature = "faults")]
+    if let Files::Simulated(disk) = &home.files {
+        return Ok(disk.settled().map_or(Place::Unsaid, |here| if here { Place::Same } else { Place::Copied }));
     }
     let path = path(&home.directory);
     let read = || -> io::Result<Place> {
@@ -62,10 +65,11 @@ pub(super) fn check(home: &Home) -> Result<Place, StoreError> {
 
 /// Says that the directory lies here.
 pub(super) fn settle(home: &Home) -> Result<(), StoreError> {
-    if !matches!(home.files, Files::System) {
-        return Ok(());
-    }
     let path = path(&home.directory);
+    #[cfg(feature = "faults")]
+    if let Files::Simulated(disk) = &home.files {
+        return disk.settle().map_err(|error| StoreError::File { path, error });
+    }
     let write = || -> io::Result<()> {
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

@@ -26,8 +26,11 @@ pub enum Stepped {
     Resumed,
 }
 
-/// What a committed frame still needs, last first.
-type Todo = Vec<fn(&Committer, &Work) -> Result<(), LedgerError>>;
+/// A thing that the committer does with a frame.
+type Deed = fn(&Committer, &Work) -> Result<(), LedgerError>;
+
+/// What a frame still needs, and what is said once it is done; last first.
+type Todo = Vec<(Stepped, Deed)>;
 
 /// The sequencer of one open ledger, driven by hand.
 pub struct Stepper {
@@ -62,7 +65,8 @@ impl Stepper {
                     if planted(Bug::AnswerBeforeSync) {
                         self.committer.answer(&mut work);
                     }
-                    let mut todo: Todo = vec![Committer::publish, Committer::lock, Committer::write];
+                    let mut todo: Todo =
+                        vec![(Stepped::Published, Committer::publish), (Stepped::Locked, Committer::lock), (Stepped::Written, Committer::write)];
                     if planted(Bug::Reorder) {
                         todo.swap(1, 2);
                     }
@@ -79,20 +83,16 @@ impl Stepper {
     }
 
     fn go_on(&mut self, mut work: Work, mut todo: Todo) -> Stepped {
-        let Some(next) = todo.pop() else { return Stepped::Idle };
+        let Some((stepped, next)) = todo.pop() else { return Stepped::Idle };
         if let Err(error) = next(&self.committer, &work) {
             self.committer.fail(work, &error);
             return Stepped::Failed;
         }
-        match todo.len() {
-            0 => {
-                self.committer.answer(&mut work);
-                Stepped::Published
-            }
-            left => {
-                self.in_flight = Some((work, todo));
-                if left == 2 { Stepped::Written } else { Stepped::Locked }
-            }
+        if todo.is_empty() {
+            self.committer.answer(&mut work);
+        } else {
+            self.in_flight = Some((work, todo));
         }
+        stepped
     }
 }
