@@ -436,13 +436,16 @@ impl Ledger {
         Ok(self.store.get::<Heads>(&size)?.filter(|_| size <= self.published().size).map(|head| head.note))
     }
 
-    /// Every checkpoint, oldest first, as (size, note).
+    /// Every published checkpoint, oldest first, as (size, note).
     pub fn checkpoints(&self) -> impl Iterator<Item = Result<(u64, String), LedgerError>> + '_ {
-        self.store.scan_all::<Heads>().map(|row| {
+        // The newest one is stored a moment before it is published, and not to be seen before.
+        let published = self.published().size;
+        let rows = self.store.scan_all::<Heads>().map(|row| {
             let (key, head) = row?;
             let size = key.as_ref().try_into().map(u64::from_be_bytes).map_err(|_| LedgerError::broken(0, "key of head".into()))?;
             Ok((size, head.note))
-        })
+        });
+        rows.take_while(move |row| !matches!(row, Ok((size, _)) if *size > published))
     }
 
     /// Bytes on disk per table, for measuring.
