@@ -417,8 +417,11 @@ impl Ledger {
         self.store.get::<Seals>(&index)?.ok_or_else(|| LedgerError::broken(index, "the seal is missing".into()))
     }
 
-    /// The sealed body of the invoice at `index`; `None` if it was erased.
+    /// The sealed body of the invoice at `index`, if published; `None` if it was erased.
     pub fn body(&self, index: u64) -> Result<Option<Vec<u8>>, LedgerError> {
+        if index >= self.shared.published().size {
+            return Ok(None);
+        }
         Ok(self.store.get::<Bodies>(&index)?)
     }
 
