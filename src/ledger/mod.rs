@@ -54,8 +54,9 @@ pub use tables::DERIVED;
 pub use value::InvRecord;
 
 use crate::codec::leaf::Leaf;
+use crate::crypto::crossfoot::CrossfootError;
 use crate::crypto::keyring::{Keyring, PublicKeys};
-use crate::crypto::merkle;
+use crate::crypto::merkle::{self, TileError};
 use crate::crypto::note::Origin;
 use crate::domain::number::InvoiceId;
 use crate::domain::time::UnixMillis;
@@ -131,6 +132,21 @@ impl LedgerError {
 
     fn broken(index: u64, reason: String) -> LedgerError {
         LedgerError::Broken { index, reason }
+    }
+
+    /// A tile that the disk does not give now is the disk's trouble; only one that does not fit contradicts the log.
+    fn of_tile(index: u64, error: TileError<LedgerError>) -> LedgerError {
+        match error {
+            TileError::Read(error) => error,
+            TileError::Short { .. } | TileError::Outside => LedgerError::broken(index, error.to_string()),
+        }
+    }
+
+    fn of_crossfoot(index: u64, error: CrossfootError<LedgerError>) -> LedgerError {
+        match error {
+            CrossfootError::Read(error) => error,
+            CrossfootError::Tile { .. } | CrossfootError::Leaves { .. } => LedgerError::broken(index, error.to_string()),
+        }
     }
 }
 

@@ -64,7 +64,7 @@ impl Ledger {
     /// RFC 6962 inclusion proof of the leaf at `index` in the tree of `size` leaves, at most the published size.
     pub fn inclusion(&self, index: u64, size: u64) -> Result<Vec<[u8; 32]>, LedgerError> {
         let (published, read) = self.published_tiles();
-        merkle::inclusion_proof(index, size.min(published), read).map_err(|error| LedgerError::broken(index, error.to_string()))
+        merkle::inclusion_proof(index, size.min(published), read).map_err(|error| LedgerError::of_tile(index, error))
     }
 
     /// The published sizes next to `size`: the largest below it and the smallest above.
@@ -81,7 +81,7 @@ impl Ledger {
     /// RFC 6962 consistency proof between two published sizes.
     pub fn consistency(&self, old: u64, new: u64) -> Result<Vec<[u8; 32]>, LedgerError> {
         let (published, read) = self.published_tiles();
-        merkle::consistency_proof(old, new.min(published), read).map_err(|error| LedgerError::broken(old, error.to_string()))
+        merkle::consistency_proof(old, new.min(published), read).map_err(|error| LedgerError::of_tile(old, error))
     }
 
     /// The published size, and how to read the tiles of that tree. They serve every smaller tree as well: a row only grows to the right.

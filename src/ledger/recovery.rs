@@ -388,7 +388,7 @@ fn tile_at(store: &Store, size: u64, level: u8, n: u64) -> Result<Vec<u8>, Ledge
 
 /// Root of the first `size` leaves.
 pub(super) fn root_at(store: &Store, size: u64) -> Result<[u8; 32], LedgerError> {
-    merkle::root_at(size, |level, n| tile_at(store, size, level, n)).map_err(|error| LedgerError::broken(size, error.to_string()))
+    merkle::root_at(size, |level, n| tile_at(store, size, level, n)).map_err(|error| LedgerError::of_tile(size, error))
 }
 
 fn leaf_bytes(store: &Store, index: u64) -> Result<Vec<u8>, LedgerError> {
@@ -405,12 +405,12 @@ fn full_tile(store: &Store, level: u8, n: u64) -> Result<Vec<u8>, LedgerError> {
 
 pub(super) fn rebuild_tree(store: &Store, size: u64) -> Result<Tree, LedgerError> {
     let last: Vec<_> = last_leaves(store, size)?.iter().map(|leaf| merkle::leaf_hash(leaf)).collect();
-    Tree::rebuild(size, &last, |level, n| full_tile(store, level, n)).map_err(|error| LedgerError::broken(size, error.to_string()))
+    Tree::rebuild(size, &last, |level, n| full_tile(store, level, n)).map_err(|error| LedgerError::of_tile(size, error))
 }
 
 fn rebuild_crossfoot(store: &Store, size: u64) -> Result<Crossfoot, LedgerError> {
     let last = last_leaves(store, size)?;
-    Crossfoot::from_right_edge(size, &last, |level, n| full_tile(store, level, n)).map_err(|error| LedgerError::broken(size, error.to_string()))
+    Crossfoot::from_right_edge(size, &last, |level, n| full_tile(store, level, n)).map_err(|error| LedgerError::of_crossfoot(size, error))
 }
 
 fn read_book(store: &Store) -> Result<Book, LedgerError> {
