@@ -267,7 +267,9 @@ impl State for Decider {
             Some(row) => <[u8; InvoiceId::LEN]>::try_from(&*row?.0).ok().and_then(InvoiceId::from_bytes).filter(|id| range.contains(*id)),
             None => None,
         };
-        Ok(stored.or_else(|| self.tools.shared.overlay.ids().into_iter().filter(|id| range.contains(*id)).min()))
+        // The first of both: what is said must not depend on what happens to be on disk already.
+        let unpublished = self.tools.shared.overlay.ids().into_iter().filter(|id| range.contains(*id));
+        Ok(unpublished.chain(stored).min())
     }
 
     fn id_tag(&self, id: InvoiceId) -> [u8; 32] {
