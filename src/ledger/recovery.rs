@@ -14,7 +14,7 @@ use super::lock::LockFile;
 use super::place::{self, Place};
 use super::rebuild;
 use super::store::Store;
-use super::tables::{Allotments, Heads, Invoices, Keys, Leaves, Meta, Reopens, Seals, Tiles};
+use super::tables::{Allotments, Bodies, Heads, Invoices, Keys, Leaves, Meta, Reopens, Seals, Tiles};
 use super::value::{HeadRecord, Seal};
 use super::{LedgerError, Published};
 use crate::codec::canonical;
@@ -344,6 +344,10 @@ fn newest_frame_is_whole(store: &Store, from: u64, size: u64) -> Result<(), Ledg
         let touched = match (&seal, leaf.event) {
             (Seal::Invoice(invoice), _) => {
                 let face = canonical::decode_face(&invoice.face).map_err(|error| broken(format!("face: {error}")))?;
+                // Of an older frame it may have been erased, which has to wait until there is a newer frame.
+                if !store.has::<Bodies>(&index)? {
+                    return Err(broken("the body is missing".into()));
+                }
                 vec![Some(face.id), invoice.original.and_then(InvoiceId::from_bytes)]
             }
             (Seal::Event(event), Event::Void | Event::Status) => match EventData::decode(leaf.event, &event.data) {

@@ -237,6 +237,11 @@ impl Store {
         keys.iter().zip(rows).map(|(key, row)| row.transpose().map_err(|error| value_error::<T>(key, error))).collect()
     }
 
+    /// Whether there is a row under `key`.
+    pub fn has<T: Table>(&self, key: &T::Key) -> Result<bool, StoreError> {
+        Ok(on!(self, medium => medium.get(T::NAME, &T::key(key), |_| ()))?.is_some())
+    }
+
     /// The rows from `key` on, in key order. Reads ahead; does not fill the cache. Rows written meanwhile may or may not be among them.
     pub fn scan<T: Table>(&self, from: &T::Key) -> Scan<'_, T> {
         Scan::new(self, T::key(from))
