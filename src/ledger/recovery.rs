@@ -341,26 +341,28 @@ fn newest_frame_is_whole(store: &Store, from: u64, size: u64) -> Result<(), Ledg
         let broken = |reason: String| LedgerError::broken(index, reason);
         let leaf = Leaf::decode(&leaf_bytes(store, index)?).map_err(|error| broken(error.to_string()))?;
         let seal = store.get::<Seals>(&index)?.ok_or_else(|| broken("the seal is missing".into()))?;
-        let touched = match (&seal, leaf.event) {
+        let mut touched = match (&seal, leaf.event) {
             (Seal::Invoice(invoice), _) => {
                 let face = canonical::decode_face(&invoice.face).map_err(|error| broken(format!("face: {error}")))?;
                 // Of an older frame it may have been erased, which has to wait until there is a newer frame.
                 if !store.has::<Bodies>(&index)? {
                     return Err(broken("the body is missing".into()));
                 }
-                vec![Some(face.id), invoice.original.and_then(InvoiceId::from_bytes)]
+                [Some(face.id), invoice.original.and_then(InvoiceId::from_bytes)].into_iter().flatten().collect()
             }
             (Seal::Event(event), Event::Void | Event::Status) => match EventData::decode(leaf.event, &event.data) {
-                Ok(EventData::Void { id, .. } | EventData::Status { id, .. }) => vec![Some(id)],
+                Ok(EventData::Void { id, .. } | EventData::Status { id, .. }) => vec![id],
                 Ok(_) | Err(_) => return Err(broken("the event does not decode".into())),
             },
             (Seal::Event(_), _) => Vec::new(),
         };
-        for id in touched.into_iter().flatten() {
+        while let Some(id) = touched.pop() {
             let row = store.get::<Invoices>(&id)?.ok_or_else(|| broken(format!("the state of {id} is missing")))?;
             if row.last_event < index || row.last_event >= size {
                 return Err(broken(format!("the state of {id} is not of the newest checkpoint")));
             }
+            // A red that is voided gives its original back what it took.
+            touched.extend(row.original.and_then(InvoiceId::from_bytes).filter(|_| leaf.event == Event::Void));
         }
         frame::derived_rows_are_there(store, index, &leaf, &seal)?;
     }
