@@ -381,8 +381,7 @@ impl Ledger {
                 return Ok((published, row));
             }
             match self.store.get::<Invoices>(&id)? {
-                // Written by a commit that this size does not have yet, and retired from the overlay since: a newer size has it.
-                Some(row) if row.last_event >= published.size => std::thread::yield_now(),
+                Some(row) if row.last_event >= published.size => self.await_newer(id, &row, published.size)?,
                 row => return Ok((published, row.map(Arc::new))),
             }
         }
@@ -394,15 +393,30 @@ impl Ledger {
             let published = self.shared.published();
             let seen: Vec<_> = ids.iter().map(|id| self.shared.overlay.at(*id, published.size)).collect();
             let mut rows = Vec::with_capacity(ids.len());
-            for (stored, seen) in self.store.get_many::<Invoices>(ids)?.into_iter().zip(seen) {
+            for ((id, stored), seen) in ids.iter().zip(self.store.get_many::<Invoices>(ids)?).zip(seen) {
                 rows.push(match (seen, stored) {
                     (overlay::Seen::Here(row), _) => row,
-                    (overlay::Seen::Elsewhere, Some(row)) if row.last_event >= published.size => continue 'newer,
+                    (overlay::Seen::Elsewhere, Some(row)) if row.last_event >= published.size => {
+                        self.await_newer(*id, &row, published.size)?;
+                        continue 'newer;
+                    }
                     (overlay::Seen::Elsewhere, row) => row.map(Arc::new),
                 });
             }
             return Ok((published, rows));
         }
+    }
+
+    /// The stored row is newer than `size`: a commit wrote it since, and its row is in the overlay until a newer size is published. Where neither is
+    /// so, the state is ahead of its log, and waiting would never end.
+    fn await_newer(&self, id: InvoiceId, row: &InvRecord, size: u64) -> Result<(), LedgerError> {
+        let elsewhere = matches!(self.shared.overlay.at(id, size), overlay::Seen::Elsewhere);
+        // Asked in this order: the overlay forgets a row only once the newer size is out.
+        if elsewhere && self.shared.published().size == size {
+            return Err(LedgerError::broken(row.last_event, format!("the state of {id} is ahead of the log, which ends at {size}")));
+        }
+        std::thread::yield_now();
+        Ok(())
     }
 
     /// The mark in force on a number, issued or not.
