@@ -17,6 +17,27 @@ impl Chance {
         usize::try_from(self.next() % bound as u64).expect("below a usize")
     }
 
+    /// As [`Chance::below`], of the numbers that are no places.
+    pub(crate) fn under(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    pub(crate) fn one_in(&mut self, cases: u64) -> bool {
+        self.under(cases) == 0
+    }
+
+    /// One of the choices, as often as its weight says.
+    pub(crate) fn weighted<T: Copy>(&mut self, choices: &[(u64, T)]) -> T {
+        let mut left = self.under(choices.iter().map(|(weight, _)| weight).sum());
+        for (weight, choice) in choices {
+            if left < *weight {
+                return *choice;
+            }
+            left -= weight;
+        }
+        unreachable!("the weights add up")
+    }
+
     pub(crate) fn pick<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
         &choices[self.below(choices.len())]
     }
