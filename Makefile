@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test bench fuzz fuzz-planted lint doc tools-build tools-test fmt clippy one-rocksdb deny doctest smoke tests
+.PHONY: help demo test bench fuzz fuzz-planted lint doc tools-build tools-test fmt clippy one-rocksdb deny doctest smoke faults tests
 
 # Where rustup puts cargo: a shell that was open before it ran does not know yet.
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
@@ -25,7 +25,7 @@ demo: tools-build ## build, then show the whole thing on a fresh ledger; ARGS="-
 	$(step) "demo"
 	@$(target)/release/fapiao demo $(ARGS)
 
-test: tools-test lint doc doctest smoke tests ## the whole gate, as the CI machine runs it
+test: tools-test lint doc doctest smoke faults tests ## the whole gate, as the CI machine runs it
 
 lint: tools-test fmt one-rocksdb clippy deny ## format, one RocksDB, clippy, licences and bans
 
@@ -58,6 +58,7 @@ fmt:
 clippy:
 	$(step) "clippy: no warning"
 	@cargo clippy --release --locked --all-targets -- -D warnings
+	@cargo clippy --release --locked --all-targets --features faults -- -D warnings
 
 # A development dependency that turns on a feature somewhere below RocksDB would have it compiled
 # twice, once for the program and once for the tests.
@@ -85,6 +86,15 @@ doctest:
 smoke:
 	$(step) "benchmarks, one round each"
 	@cargo bench --locked --bench '*' -- --test
+
+# What needs planted bugs and the simulated disk, neither of which is in a program that serves anybody.
+faults:
+	$(step) "tests with faults: crashes, a simulated disk, planted bugs"
+	@if cargo nextest --version >/dev/null 2>&1; then \
+		cargo nextest run --release --locked --features faults --test faults; \
+	else \
+		cargo test --release --locked --features faults --test faults; \
+	fi
 
 # Last, so that a run ends with its summary.
 tests:
