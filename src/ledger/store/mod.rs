@@ -43,17 +43,33 @@ pub enum StoreError {
         /// In what way.
         how: &'static str,
     },
+    /// A file that RocksDB begins with is not what it must be.
+    #[error("{path} {how}; restore it, or restore the ledger from a backup")]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// What about it.
+        how: &'static str,
+    },
     /// A table is not there, and cannot or may not be derived from the others now.
-    #[error("{directory}: the table {table} is missing; restore the ledger from a backup")]
+    #[error("{manifest} does not know the table {table}; restore it, or restore the ledger from a backup")]
     TableMissing {
-        /// The database.
-        directory: PathBuf,
+        /// What lists the database's tables.
+        manifest: PathBuf,
         /// Column family.
         table: &'static str,
     },
     /// RocksDB refuses, for instance because a checksum is wrong or the disk is full.
     #[error("RocksDB: {0}")]
     Rocks(#[from] rocksdb::Error),
+    /// RocksDB does not open the database; it does not always say because of which file.
+    #[error("the database that {manifest} describes does not open: {error}")]
+    Opening {
+        /// What lists the database's files.
+        manifest: PathBuf,
+        /// What RocksDB says.
+        error: rocksdb::Error,
+    },
     /// The database is being opened again after trouble with the disk, and is not there yet.
     #[error("the database is closed after trouble with the disk: {0}")]
     Closed(String),
@@ -85,7 +101,7 @@ impl StoreError {
     /// Whether the disk is to blame, so that the same may succeed once the cause is gone, rather than what is written on it.
     pub fn is_trouble(&self) -> bool {
         match self {
-            StoreError::Rocks(_) | StoreError::Closed(_) | StoreError::File { .. } => true,
+            StoreError::Rocks(_) | StoreError::Opening { .. } | StoreError::Closed(_) | StoreError::File { .. } => true,
             #[cfg(feature = "faults")]
             StoreError::Simulated(fault) => *fault != simulated::Fault::Checksum,
             StoreError::InUse(_)
@@ -93,6 +109,7 @@ impl StoreError {
             | StoreError::Exists(_)
             | StoreError::LockExists(_)
             | StoreError::Changed { .. }
+            | StoreError::Damaged { .. }
             | StoreError::TableMissing { .. }
             | StoreError::Value { .. } => false,
         }
@@ -193,10 +210,10 @@ impl Store {
         Ok(Store { medium, home: home.clone() })
     }
 
-    /// Whether a database was made in `home`.
+    /// Whether a database was made in `home`, whatever has become of it.
     pub fn exists(home: &Home) -> bool {
         match &home.files {
-            Files::System => home.directory.join("db").join("CURRENT").exists(),
+            Files::System => Rocks::exists(&home.directory),
             #[cfg(feature = "faults")]
             Files::Simulated(disk) => disk.has_rows(),
         }

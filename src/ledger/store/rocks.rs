@@ -11,6 +11,7 @@ use rocksdb::{
 
 use super::inventory::Inventory;
 use super::{Access, RawRow, StoreError, StoreSizes};
+use crate::ledger::files::read_bounded;
 use crate::ledger::tables::{self, Table as _};
 use crate::limits::SCAN_PAGE_ROWS;
 
@@ -50,6 +51,16 @@ impl Open<'_> {
 }
 
 impl Rocks {
+    /// Whether there is anything of a database. One that has lost the file it is opened by is no empty directory, in which a new one could be made.
+    pub(super) fn exists(directory: &Path) -> bool {
+        let Ok(entries) = std::fs::read_dir(directory.join("db")) else { return false };
+        entries.flatten().any(|entry| {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            name == CURRENT || name.starts_with(MANIFEST) || name.ends_with(".sst")
+        })
+    }
+
     pub(super) fn open(directory: &Path, sizes: StoreSizes, access: Access) -> Result<Rocks, StoreError> {
         let path = directory.join("db");
         let (mut there, mut missing) = (Vec::new(), Vec::new());
@@ -58,10 +69,11 @@ impl Rocks {
         } else {
             // While another process opens it, its files change under our eyes, which is no damage.
             Inventory::check(directory).map_err(|error| if is_in_use(directory) { StoreError::InUse(directory.into()) } else { error })?;
-            there = DB::list_cf(&Options::default(), &path)?;
+            let manifest = manifest(&path)?;
+            there = DB::list_cf(&Options::default(), &path).map_err(|error| StoreError::Opening { manifest: manifest.clone(), error })?;
             for name in tables::NAMES.iter().filter(|name| !there.iter().any(|family| family == *name)) {
                 if !tables::is_derived(name) || access == Access::Look {
-                    return Err(StoreError::TableMissing { directory: path, table: name });
+                    return Err(StoreError::TableMissing { manifest, table: name });
                 }
                 missing.push(*name);
             }
@@ -240,11 +252,35 @@ fn open(directory: &Path, sizes: StoreSizes, access: Access, cache: &Cache, name
     };
     opened.map_err(|error| {
         if error.kind() == rocksdb::ErrorKind::IOError && LOCKED.iter().any(|words| error.as_ref().contains(words)) {
-            StoreError::InUse(directory.into())
-        } else {
-            StoreError::Rocks(error)
+            return StoreError::InUse(directory.into());
+        }
+        match manifest(&path) {
+            Ok(manifest) => StoreError::Opening { manifest, error },
+            Err(_) => StoreError::Rocks(error),
         }
     })
+}
+
+/// Names the manifest.
+const CURRENT: &str = "CURRENT";
+/// What names of manifests begin with; a number follows.
+const MANIFEST: &str = "MANIFEST-";
+/// [`CURRENT`] holds one name.
+const CURRENT_BYTES_MAX: usize = 64;
+
+/// The file that lists all others. RocksDB names a wrong [`CURRENT`] by what is not found behind it, if at all.
+fn manifest(db: &Path) -> Result<PathBuf, StoreError> {
+    let current = db.join(CURRENT);
+    let damaged = |how| StoreError::Damaged { path: current.clone(), how };
+    let bytes = read_bounded(&current, CURRENT_BYTES_MAX).map_err(|error| StoreError::File { path: current.clone(), error })?;
+    let text = String::from_utf8(bytes.ok_or(damaged("has disappeared"))?).unwrap_or_default();
+    let is_manifest = |name: &&str| name.strip_prefix(MANIFEST).is_some_and(|number| number.bytes().all(|digit| digit.is_ascii_digit()));
+    let manifest = db.join(text.strip_suffix('\n').filter(is_manifest).ok_or(damaged("names no manifest"))?);
+    if manifest.exists() {
+        Ok(manifest)
+    } else {
+        Err(StoreError::Damaged { path: manifest, how: "has disappeared, or CURRENT beside it is not the newest one" })
+    }
 }
 
 /// How RocksDB says that this process, or another one, has the database open.
