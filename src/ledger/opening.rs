@@ -144,9 +144,9 @@ impl Ledger {
     /// Says that this copy is the newest and lies here: rewrites a missing or older lock record after checking that this copy continues the same
     /// history. Only for an administrator who knows that no newer copy of this ledger exists; a record that says otherwise is believed.
     pub fn adopt(home: &Home, sizes: StoreSizes, keyring: &Keyring) -> Result<Checkpoint, LedgerError> {
-        let store = Store::open(home, sizes, Access::Write)?;
-        let recovered = recovery::recover(&store, Some(keyring))?;
         let lock = LockFile::beside(home);
+        let store = recovery::open_store(home, sizes, &lock, Some(keyring))?;
+        let recovered = recovery::recover(&store, Some(keyring))?;
         match recovery::lock_obstacle(&store, &lock, &recovered, Some(keyring))? {
             None | Some(Obstacle::LockMissing { .. } | Obstacle::LockBehind { .. }) => {}
             Some(
@@ -226,9 +226,9 @@ struct Opened {
 impl Opened {
     fn new(opening: &Opening) -> Result<Opened, LedgerError> {
         let keyring = opening.keyring.as_deref();
-        let store = Store::open(&opening.home, opening.sizes, Access::Write)?;
-        let recovered = recovery::recover(&store, keyring)?;
         let lock = LockFile::beside(&opening.home);
+        let store = recovery::open_store(&opening.home, opening.sizes, &lock, keyring)?;
+        let recovered = recovery::recover(&store, keyring)?;
         let obstacle = match recovery::standing(&store, &lock, &recovered, keyring)? {
             Standing::Signs => {
                 recovery::advance_lock(&lock, &recovered)?;

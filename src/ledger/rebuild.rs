@@ -24,6 +24,16 @@ pub(super) fn begin(store: &Store, table: &str) -> Result<bool, LedgerError> {
     Ok(true)
 }
 
+/// Whether something is marked.
+pub(super) fn is_pending(store: &Store) -> Result<bool, LedgerError> {
+    for watermark in DERIVED.into_iter().filter_map(tables::watermark) {
+        if store.get::<Meta>(&watermark)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Rebuilds what is marked, up to the newest checkpoint.
 pub(super) fn complete(store: &Store, size: u64) -> Result<(), LedgerError> {
     for table in DERIVED {

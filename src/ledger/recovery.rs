@@ -13,8 +13,8 @@ use super::frame;
 use super::lock::LockFile;
 use super::place::{self, Place};
 use super::rebuild;
-use super::store::Store;
-use super::tables::{Allotments, Bodies, Heads, Invoices, Keys, Leaves, Meta, Reopens, Seals, Tiles};
+use super::store::{Access, Home, Store, StoreError, StoreSizes};
+use super::tables::{self, Allotments, Bodies, Heads, Invoices, Keys, Leaves, Meta, Reopens, Seals, Tiles};
 use super::value::{HeadRecord, Seal};
 use super::{LedgerError, Published};
 use crate::codec::canonical;
@@ -99,10 +99,50 @@ impl Recovered {
     }
 }
 
+/// Opens the database to go on with it.
+///
+/// After a crash RocksDB takes what it finds for all there was: it drops what follows the first unreadable record of the WAL, and removes tables that
+/// the manifest does not know. So such a database is looked at first. If it is broken, or is not all that was signed, it is left as it is, readable
+/// at most, for whoever can bring back the file that is at fault.
+pub(super) fn open_store(home: &Home, sizes: StoreSizes, lock: &LockFile, keyring: Option<&Keyring>) -> Result<Store, LedgerError> {
+    if Store::exists(home) && !Store::was_closed(home) {
+        let looked = look(home, sizes, lock, keyring);
+        // What changes under our eyes looks like any damage.
+        if Store::is_in_use(home) {
+            return Err(StoreError::InUse(home.directory.clone()).into());
+        }
+        if let Some(less) = looked? {
+            return Ok(less);
+        }
+    }
+    Ok(Store::open(home, sizes, Access::Write)?)
+}
+
+/// The database, open for reading, if it is less than what was signed.
+fn look(home: &Home, sizes: StoreSizes, lock: &LockFile, keyring: Option<&Keyring>) -> Result<Option<Store>, LedgerError> {
+    let store = match Store::open(home, sizes, Access::Look) {
+        Ok(store) => store,
+        // It is made, or what it lacks is, when the database is opened for writing.
+        Err(StoreError::TableMissing { table, .. }) if tables::is_derived(table) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    if rebuild::is_pending(&store)? {
+        return Ok(None);
+    }
+    let (size, head) = newest_head(&store)?;
+    let recovered = read(&store, size, head, keyring)?;
+    let obstacle = lock_obstacle(&store, lock, &recovered, keyring)?;
+    Ok(Some(store).filter(|_| obstacle.as_ref().is_some_and(Obstacle::is_behind)))
+}
+
 /// Reads and checks what the log continues from. Nothing is written but derived tables that are incomplete.
 pub(super) fn recover(store: &Store, keyring: Option<&Keyring>) -> Result<Recovered, LedgerError> {
     let (size, head) = newest_head(store)?;
     rebuild::complete(store, size)?;
+    read(store, size, head, keyring)
+}
+
+fn read(store: &Store, size: u64, head: HeadRecord, keyring: Option<&Keyring>) -> Result<Recovered, LedgerError> {
     let (origins, keys) = (Origins::read(store)?, public_keys(store)?);
     let broken = |reason: String| LedgerError::Checkpoint { size, reason };
     let checkpoint = open_checkpoint(&head.note, origins.at(size), &keys, keyring).map_err(broken)?;

@@ -34,6 +34,10 @@ impl Inventory {
         directory.join("closed")
     }
 
+    pub(super) fn exists(directory: &Path) -> bool {
+        Inventory::path(directory).exists()
+    }
+
     /// Compares the files with the inventory, if there is one.
     pub(super) fn check(directory: &Path) -> Result<(), StoreError> {
         let path = Inventory::path(directory);

@@ -219,6 +219,15 @@ impl Store {
         }
     }
 
+    /// Whether the database was closed and is as it was then. If not, RocksDB recovers it when it is opened for writing.
+    pub fn was_closed(home: &Home) -> bool {
+        match &home.files {
+            Files::System => Rocks::was_closed(&home.directory),
+            #[cfg(feature = "faults")]
+            Files::Simulated(_) => true,
+        }
+    }
+
     /// Whether a process, this one or another, has the database open for writing: somebody holds the lock on RocksDB's file `LOCK`.
     pub fn is_in_use(home: &Home) -> bool {
         rocks::is_in_use(&home.directory)

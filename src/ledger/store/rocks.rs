@@ -61,6 +61,10 @@ impl Rocks {
         })
     }
 
+    pub(super) fn was_closed(directory: &Path) -> bool {
+        Inventory::exists(directory)
+    }
+
     pub(super) fn open(directory: &Path, sizes: StoreSizes, access: Access) -> Result<Rocks, StoreError> {
         let path = directory.join("db");
         let (mut there, mut missing) = (Vec::new(), Vec::new());
