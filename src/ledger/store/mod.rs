@@ -70,6 +70,16 @@ pub enum StoreError {
         /// What RocksDB says.
         error: rocksdb::Error,
     },
+    /// RocksDB does not open the database, because of a table that it does not name.
+    #[error("{directory}: of the tables {names} one or more cannot be read: {error}")]
+    Tables {
+        /// The database.
+        directory: PathBuf,
+        /// Their files.
+        names: String,
+        /// What RocksDB says.
+        error: rocksdb::Error,
+    },
     /// The database is being opened again after trouble with the disk, and is not there yet.
     #[error("the database is closed after trouble with the disk: {0}")]
     Closed(String),
@@ -110,6 +120,7 @@ impl StoreError {
             | StoreError::LockExists(_)
             | StoreError::Changed { .. }
             | StoreError::Damaged { .. }
+            | StoreError::Tables { .. }
             | StoreError::TableMissing { .. }
             | StoreError::Value { .. } => false,
         }

@@ -258,11 +258,32 @@ fn open(directory: &Path, sizes: StoreSizes, access: Access, cache: &Cache, name
         if error.kind() == rocksdb::ErrorKind::IOError && LOCKED.iter().any(|words| error.as_ref().contains(words)) {
             return StoreError::InUse(directory.into());
         }
-        match manifest(&path) {
-            Ok(manifest) => StoreError::Opening { manifest, error },
-            Err(_) => StoreError::Rocks(error),
+        let suspects = if error.kind() == rocksdb::ErrorKind::Corruption && !error.as_ref().contains(TABLE) { suspects(&path) } else { Vec::new() };
+        match (manifest(&path), suspects.is_empty()) {
+            (Ok(manifest), true) => StoreError::Opening { manifest, error },
+            (Ok(_), false) => StoreError::Tables { names: suspects.join(", "), directory: path.clone(), error },
+            (Err(_), _) => StoreError::Rocks(error),
         }
     })
+}
+
+/// What names of tables end with.
+const TABLE: &str = ".sst";
+
+/// Tables that cannot be read, found by opening the database with every check put off that can be. RocksDB blames the manifest for them.
+fn suspects(path: &Path) -> Vec<String> {
+    let mut options = Options::default();
+    options.set_paranoid_checks(false);
+    // As few as there can be, so that tables are opened when they are read.
+    options.set_max_open_files(1);
+    let Ok(families) = DB::list_cf(&options, path) else { return Vec::new() };
+    let families = families.into_iter().map(|name| ColumnFamilyDescriptor::new(name, Options::default()));
+    let Ok(db) = DB::open_cf_descriptors_read_only(&options, path, families, false) else { return Vec::new() };
+    let unreadable = |file: &rocksdb::LiveFile| {
+        let family = db.cf_handle(&file.column_family_name);
+        family.zip(file.start_key.as_ref()).is_some_and(|(family, key)| db.get_pinned_cf(family, key).is_err())
+    };
+    db.live_files().unwrap_or_default().iter().filter(|file| unreadable(file)).map(|file| file.name.trim_start_matches('/').to_owned()).collect()
 }
 
 /// Names the manifest.
