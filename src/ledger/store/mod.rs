@@ -1,6 +1,7 @@
 //! The typed tables over whatever holds them: RocksDB in a directory, or the simulated disk of the tests.
 
 mod inventory;
+mod journal;
 mod rocks;
 #[cfg(feature = "faults")]
 pub mod simulated;

@@ -10,6 +10,7 @@ use rocksdb::{
 };
 
 use super::inventory::Inventory;
+use super::journal;
 use super::{Access, RawRow, StoreError, StoreSizes};
 use crate::ledger::files::read_bounded;
 use crate::ledger::tables::{self, Table as _};
@@ -74,6 +75,12 @@ impl Rocks {
             // While another process opens it, its files change under our eyes, which is no damage.
             Inventory::check(directory).map_err(|error| if is_in_use(directory) { StoreError::InUse(directory.into()) } else { error })?;
             let manifest = manifest(&path)?;
+            if !Inventory::exists(directory) {
+                journal::check(&manifest)?;
+                for log in logs(&path)? {
+                    journal::check(&log)?;
+                }
+            }
             there = DB::list_cf(&Options::default(), &path).map_err(|error| StoreError::Opening { manifest: manifest.clone(), error })?;
             for name in tables::NAMES.iter().filter(|name| !there.iter().any(|family| family == *name)) {
                 if !tables::is_derived(name) || access == Access::Look {
@@ -265,6 +272,14 @@ fn open(directory: &Path, sizes: StoreSizes, access: Access, cache: &Cache, name
             (Err(_), _) => StoreError::Rocks(error),
         }
     })
+}
+
+/// The WAL, file by file.
+fn logs(db: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let list = || -> std::io::Result<Vec<PathBuf>> { std::fs::read_dir(db)?.map(|entry| Ok(entry?.path())).collect() };
+    let mut paths = list().map_err(|error| StoreError::File { path: db.into(), error })?;
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "log"));
+    Ok(paths)
 }
 
 /// What names of tables end with.
