@@ -2,6 +2,7 @@
 //! it at once by seed. Needs the feature `faults`.
 
 mod chance;
+mod files;
 mod kill;
 mod program;
 mod simulation;

@@ -15,7 +15,7 @@ use fapiao::crypto::keyfile::{self, KdfCost};
 use fapiao::crypto::keyring::{Keyring, Role};
 use fapiao::crypto::note::Checkpoint;
 use fapiao::crypto::{hash, merkle};
-use fapiao::domain::allotment::{Allotment, NumberRange};
+use fapiao::domain::allotment::{Allotment, Mark, NumberRange};
 use fapiao::domain::invoice::Face;
 use fapiao::domain::kind::{Factor, Kind};
 use fapiao::domain::money::{Fen, TaxRate};
@@ -171,6 +171,36 @@ pub(crate) fn allotment(kind: Kind, taxpayer: TaxpayerId, first: u32, last: u32)
 pub(crate) fn allot_all(engine: &Engine) {
     for kind in Kind::ALL {
         logged(engine.allot(allotment(kind, seller(), 1, 99_999)));
+    }
+}
+
+/// Every event that an open ledger can log, in all six types, and a full tile of them. The frozen ledger begins with it.
+pub(crate) fn log_everything(engine: &Engine) {
+    allot_all(engine);
+    for kind in Kind::ALL {
+        let original = plain(kind, 1, Fen(100_000));
+        logged(submit(engine, &original));
+        logged(submit(engine, &generated(kind, 5, 2)));
+        logged(submit(engine, &red(&original, 3, Fen(40_000), tax(kind, Fen(40_000)))));
+        logged(engine.status(id(kind, 2), Mark::Abnormal));
+        logged(submit(engine, &generated(kind, 6, 4)));
+        if kind.profile().paper {
+            logged(engine.void(id(kind, 4), Some(seller())));
+        }
+        logged(engine.allotment_status(range(kind, 20, 29), Mark::Lost));
+        logged(engine.allotment_status(range(kind, 25, 40), Mark::Lifted));
+        logged(engine.allotment_status(range(kind, 50, 59), Mark::BlankVoid));
+        for (number, state) in [(11, "normal"), (12, "voided"), (13, "red_flushed"), (14, "abnormal")] {
+            let mut historic = plain(kind, number, Fen(50_000));
+            historic["state"] = json!(state);
+            if kind.profile().has_check_code {
+                historic["check_code"] = json!("20930011785541236098");
+            }
+            logged(import(engine, &historic));
+        }
+    }
+    for number in 100..=300 {
+        logged(submit(engine, &plain(Kind::Electronic, number, Fen(i64::from(number)))));
     }
 }
 
