@@ -1,6 +1,7 @@
 //! Hashes, the tree, signatures, notes, keys and sealed bodies. Pure: salts, nonces and seeds are arguments, and so is the time.
 #![warn(clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
+pub mod batch;
 pub mod body;
 pub mod crossfoot;
 pub mod hash;

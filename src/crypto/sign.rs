@@ -1,6 +1,7 @@
 //! Ed25519 (RFC 8032), strictly: canonical S, canonical A and R, neither of small order, no cofactor. Plain verification accepts an all-zero key on
 //! any message, so only [`PublicKey`] verifies, and a weak or non-canonical key never becomes one.
 
+use curve25519_dalek::edwards::EdwardsPoint;
 use ed25519_dalek::Signer;
 use zeroize::Zeroizing;
 
@@ -64,6 +65,11 @@ impl PublicKey {
     /// Its 32 bytes.
     pub fn to_bytes(self) -> [u8; 32] {
         self.0.to_bytes()
+    }
+
+    /// The point it is, for the equation over many signatures.
+    pub(super) fn point(&self) -> EdwardsPoint {
+        self.0.to_edwards()
     }
 
     /// Whether `signature` is this key's on `message`, strictly.
