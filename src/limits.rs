@@ -119,6 +119,10 @@ pub const RECEIPT_LINE_BYTES_MAX: usize = 64 << 10;
 /// Backups kept unless told otherwise: two weeks of daily ones.
 pub const BACKUPS_KEPT: usize = 14;
 
+/// Rows read at once by a check, in bytes: about 800 seals or 2,500 leaves, so that starting to read costs little beside reading, and the database is
+/// held for a millisecond. A worker holds four of them and as much to read ahead: 2 MiB.
+pub const STRETCH_BYTES: usize = 256 << 10;
+
 /// Leaves that `fsck` reads before it checks their signatures together: about 300 bytes each.
 pub const FSCK_CHUNK: usize = 8_192;
 

@@ -40,29 +40,34 @@ impl Inventory {
 
     /// Compares the files with the inventory, if there is one.
     pub(super) fn check(directory: &Path) -> Result<(), StoreError> {
+        Inventory::changes(directory)?.into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// Every file that is not as the inventory says, if there is one.
+    pub(super) fn changes(directory: &Path) -> Result<Vec<StoreError>, StoreError> {
         let path = Inventory::path(directory);
         let failed = |error| StoreError::File { path: path.clone(), error };
         let text = match crate::ledger::files::read_bounded(&path, INVENTORY_BYTES_MAX).map_err(failed)? {
             Some(bytes) => bytes,
-            None => return Ok(()),
+            None => return Ok(Vec::new()),
         };
         let Some(Inventory(stated)) = Inventory::parse(&text) else {
-            return Err(StoreError::Changed { path, how: "was damaged" });
+            return Ok(vec![StoreError::Changed { path, how: "was damaged" }]);
         };
         let Inventory(there) = Inventory::take(directory)?;
         let changed = |name: &String, how| StoreError::Changed { path: directory.join("db").join(name), how };
+        let mut changes = Vec::new();
         for (name, (size, digest)) in &stated {
             match there.get(name) {
-                None => return Err(changed(name, "has disappeared")),
-                Some((now, _)) if now != size => return Err(changed(name, "has another length")),
-                Some((_, now)) if now != digest => return Err(changed(name, "was changed")),
+                None => changes.push(changed(name, "has disappeared")),
+                Some((now, _)) if now != size => changes.push(changed(name, "has another length")),
+                Some((_, now)) if now != digest => changes.push(changed(name, "was changed")),
                 Some(_) => {}
             }
         }
-        match there.keys().find(|name| !stated.contains_key(*name)) {
-            Some(name) => Err(changed(name, "has appeared")),
-            None => Ok(()),
-        }
+        let appeared = there.keys().filter(|name| !stated.contains_key(*name));
+        changes.extend(appeared.map(|name| changed(name, "has appeared")));
+        Ok(changes)
     }
 
     /// Takes the inventory away, durably: from now on the files change.

@@ -179,6 +179,16 @@ pub enum Access {
     Write,
     /// To look only: nothing on disk changes, and another process may have it open.
     Look,
+    /// To look at what may be damaged: as [`Access::Look`], but a file that was changed or a derived table that is missing is no reason not to open,
+    /// and nobody may have it open for writing.
+    Examine,
+}
+
+impl Access {
+    /// Whether rows are only read.
+    fn reads_only(self) -> bool {
+        matches!(self, Access::Look | Access::Examine)
+    }
 }
 
 /// The open database.
@@ -211,7 +221,7 @@ impl Store {
     pub fn open(home: &Home, sizes: StoreSizes, access: Access) -> Result<Store, StoreError> {
         match (Store::exists(home), access) {
             (true, Access::Create) => return Err(StoreError::Exists(home.directory.clone())),
-            (false, Access::Write | Access::Look) => return Err(StoreError::Absent(home.directory.clone())),
+            (false, Access::Write | Access::Look | Access::Examine) => return Err(StoreError::Absent(home.directory.clone())),
             _ => {}
         }
         let medium = match &home.files {
@@ -249,6 +259,24 @@ impl Store {
     /// writing it is opened for reading, and the error is returned.
     pub fn reopen(&self) -> Result<(), StoreError> {
         on!(self, medium => medium.reopen())
+    }
+
+    /// Files that are not as they were when the database was closed; only of one that was opened to be examined.
+    pub fn changes(&self) -> &[StoreError] {
+        match &self.medium {
+            Medium::Rocks(rocks) => rocks.changes(),
+            #[cfg(feature = "faults")]
+            Medium::Simulated(_) => &[],
+        }
+    }
+
+    /// Tables that are not there; only of a database that was opened to be examined.
+    pub fn absent(&self) -> &[&'static str] {
+        match &self.medium {
+            Medium::Rocks(rocks) => rocks.absent(),
+            #[cfg(feature = "faults")]
+            Medium::Simulated(_) => &[],
+        }
     }
 
     /// The data directory.
@@ -290,6 +318,23 @@ impl Store {
         Scan::new(self, Vec::new())
     }
 
+    /// The rows of a table from the key `from` on and before `until`, undecoded, as many as fit: into `stretch`, in place of what was there.
+    /// Those before a row that cannot be read are there, and the error is in it.
+    pub fn stretch(&self, table: &'static str, from: &[u8], until: Option<&[u8]>, stretch: &mut Stretch) {
+        stretch.clear();
+        if until.is_some_and(|until| until <= from) {
+            return;
+        }
+        if let Err(error) = on!(self, medium => medium.stretch(table, from, until, stretch)) {
+            stretch.end = StretchEnd::Broken(error);
+        }
+    }
+
+    /// The rows under `keys`, undecoded, in their order; each may be unreadable by itself. `keys` should be sorted.
+    pub fn get_raw(&self, table: &'static str, keys: &[Vec<u8>]) -> Vec<Result<Option<Vec<u8>>, StoreError>> {
+        on!(self, medium => medium.get_raw(table, keys))
+    }
+
     /// The last row.
     pub fn last<T: Table>(&self) -> Result<Option<Row<T>>, StoreError> {
         self.read_row::<T>(on!(self, medium => medium.before(T::NAME, None))?)
@@ -299,6 +344,11 @@ impl Store {
     pub fn before<T: Table>(&self, key: &T::Key) -> Result<Option<Row<T>>, StoreError> {
         let key = T::key(key);
         self.read_row::<T>(on!(self, medium => medium.before(T::NAME, Some(&key)))?)
+    }
+
+    /// The last row, or the last one before `key`, undecoded.
+    pub fn before_raw(&self, table: &'static str, key: Option<&[u8]>) -> Result<Option<RawRow>, StoreError> {
+        on!(self, medium => medium.before(table, key))
     }
 
     fn read_row<T: Table>(&self, row: Option<RawRow>) -> Result<Option<Row<T>>, StoreError> {
@@ -347,6 +397,67 @@ impl Store {
 }
 
 pub use rocks::{BackupFiles, backups, purge, restore};
+
+/// Rows of a table that lie next to each other, in one piece of memory.
+pub(super) struct Stretch {
+    bytes: Vec<u8>,
+    /// Where each key and each value ends in `bytes`.
+    ends: Vec<(usize, usize)>,
+    /// At least one row, and then as many as fit into so many bytes.
+    room: usize,
+    end: StretchEnd,
+}
+
+/// Why a stretch ends where it does.
+pub(super) enum StretchEnd {
+    /// There is no further row.
+    Last,
+    /// No further row fits.
+    Full,
+    /// The next row cannot be read.
+    Broken(StoreError),
+}
+
+impl Stretch {
+    /// Without rows, and with room for so many bytes of them.
+    pub(super) fn new(room: usize) -> Stretch {
+        Stretch { bytes: Vec::new(), ends: Vec::new(), room, end: StretchEnd::Last }
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+        self.end = StretchEnd::Last;
+    }
+
+    /// Adds a row; `false` once nothing more fits.
+    fn push(&mut self, key: &[u8], value: &[u8]) -> bool {
+        self.bytes.extend_from_slice(key);
+        let end = self.bytes.len();
+        self.bytes.extend_from_slice(value);
+        self.ends.push((end, self.bytes.len()));
+        let more = self.bytes.len() < self.room;
+        self.end = if more { StretchEnd::Last } else { StretchEnd::Full };
+        more
+    }
+
+    /// Key and value of a row, by its place from 0.
+    pub(super) fn row(&self, at: usize) -> Option<(&[u8], &[u8])> {
+        let (key_end, end) = *self.ends.get(at)?;
+        let begin = at.checked_sub(1).and_then(|before| self.ends.get(before)).map_or(0, |(_, end)| *end);
+        Some((self.bytes.get(begin..key_end)?, self.bytes.get(key_end..end)?))
+    }
+
+    /// Key of the last row.
+    pub(super) fn last_key(&self) -> Option<&[u8]> {
+        self.row(self.ends.len().checked_sub(1)?).map(|(key, _)| key)
+    }
+
+    /// Why it ends.
+    pub(super) fn end(&self) -> &StretchEnd {
+        &self.end
+    }
+}
 
 /// The rows of a table in key order, read a page at a time, so that the database is never held for longer than a page.
 pub struct Scan<'a, T: Table> {

@@ -11,10 +11,10 @@ use rocksdb::{
 
 use super::inventory::Inventory;
 use super::journal;
-use super::{Access, RawRow, StoreError, StoreSizes};
+use super::{Access, RawRow, StoreError, StoreSizes, Stretch};
 use crate::ledger::files::read_bounded;
 use crate::ledger::tables::{self, Table as _};
-use crate::limits::SCAN_PAGE_ROWS;
+use crate::limits::{SCAN_PAGE_ROWS, STRETCH_BYTES};
 
 /// The open database. It is closed and opened again when the disk gave trouble, and readers wait meanwhile.
 pub(super) struct Rocks {
@@ -24,6 +24,8 @@ pub(super) struct Rocks {
     sizes: StoreSizes,
     access: Access,
     cache: Cache,
+    absent: Vec<&'static str>,
+    changes: Vec<StoreError>,
 }
 
 impl std::fmt::Debug for Rocks {
@@ -68,14 +70,21 @@ impl Rocks {
 
     pub(super) fn open(directory: &Path, sizes: StoreSizes, access: Access) -> Result<Rocks, StoreError> {
         let path = directory.join("db");
-        let (mut there, mut missing) = (Vec::new(), Vec::new());
+        let (mut there, mut missing, mut changes) = (Vec::new(), Vec::new(), Vec::new());
         if access == Access::Create {
             std::fs::create_dir_all(&path).map_err(|error| StoreError::File { path: path.clone(), error })?;
         } else {
-            // While another process opens it, its files change under our eyes, which is no damage.
-            Inventory::check(directory).map_err(|error| if is_in_use(directory) { StoreError::InUse(directory.into()) } else { error })?;
+            if access == Access::Examine {
+                if is_in_use(directory) {
+                    return Err(StoreError::InUse(directory.into()));
+                }
+                changes = Inventory::changes(directory)?;
+            } else {
+                // While another process opens it, its files change under our eyes, which is no damage.
+                Inventory::check(directory).map_err(|error| if is_in_use(directory) { StoreError::InUse(directory.into()) } else { error })?;
+            }
             let manifest = manifest(&path)?;
-            if !Inventory::exists(directory) {
+            if !Inventory::exists(directory) || !changes.is_empty() {
                 journal::check(&manifest)?;
                 for log in logs(&path)? {
                     journal::check(&log)?;
@@ -83,7 +92,7 @@ impl Rocks {
             }
             there = DB::list_cf(&Options::default(), &path).map_err(|error| StoreError::Opening { manifest: manifest.clone(), error })?;
             for name in tables::NAMES.iter().filter(|name| !there.iter().any(|family| family == *name)) {
-                if !tables::is_derived(name) || access == Access::Look {
+                if access != Access::Examine && (!tables::is_derived(name) || access == Access::Look) {
                     return Err(StoreError::TableMissing { manifest, table: name });
                 }
                 missing.push(*name);
@@ -94,16 +103,21 @@ impl Rocks {
             Inventory::remove(directory)?;
         }
         let cache = Cache::new_lru_cache(sizes.block_cache);
-        if !missing.is_empty() {
+        if !missing.is_empty() && access != Access::Examine {
             let db = open(directory, sizes, access, &cache, &there)?;
-            mark_to_be_rebuilt(&db, &missing)?;
+            mark_to_be_rebuilt(&db, &std::mem::take(&mut missing))?;
         }
-        let db = open(directory, sizes, access, &cache, &tables::NAMES)?;
+        let present: Vec<&str> = tables::NAMES.into_iter().filter(|name| !missing.contains(name)).collect();
+        let db = match open(directory, sizes, access, &cache, &present) {
+            // A file that was changed is the likelier cause, and the message names it.
+            Err(_) if !changes.is_empty() => return Err(changes.swap_remove(0)),
+            opened => opened?,
+        };
         if access == Access::Write {
             // Whoever closed it a moment ago may have written one since.
             Inventory::remove(directory)?;
         }
-        Ok(Rocks { db: RwLock::new(Some(db)), directory: directory.into(), sizes, access, cache })
+        Ok(Rocks { db: RwLock::new(Some(db)), directory: directory.into(), sizes, access, cache, absent: missing, changes })
     }
 
     fn read(&self) -> Result<Open<'_>, StoreError> {
@@ -128,6 +142,14 @@ impl Rocks {
         }
     }
 
+    pub(super) fn absent(&self) -> &[&'static str] {
+        &self.absent
+    }
+
+    pub(super) fn changes(&self) -> &[StoreError] {
+        &self.changes
+    }
+
     pub(super) fn get<R>(&self, table: &str, key: &[u8], decode: impl FnOnce(&[u8]) -> R) -> Result<Option<R>, StoreError> {
         let open = self.read()?;
         Ok(open.db().get_pinned_cf(open.family(table), key)?.map(|bytes| decode(&bytes)))
@@ -149,11 +171,49 @@ impl Rocks {
         Ok(rows.take(SCAN_PAGE_ROWS).collect::<Result<_, _>>()?)
     }
 
+    /// The rows from `from` on and before `until`, as many as fit; none of a table that is missing.
+    pub(super) fn stretch(&self, table: &str, from: &[u8], until: Option<&[u8]>, stretch: &mut Stretch) -> Result<(), StoreError> {
+        let open = self.read()?;
+        let Some(family) = open.db().cf_handle(table) else { return Ok(()) };
+        let mut options = ReadOptions::default();
+        options.fill_cache(false);
+        options.set_readahead_size(STRETCH_BYTES);
+        if let Some(until) = until {
+            options.set_iterate_upper_bound(until);
+        }
+        let mut rows = open.db().raw_iterator_cf_opt(family, options);
+        rows.seek(from);
+        while let Some((key, value)) = rows.item() {
+            if !stretch.push(key, value) {
+                return Ok(());
+            }
+            rows.next();
+        }
+        Ok(rows.status()?)
+    }
+
+    pub(super) fn get_raw(&self, table: &str, keys: &[Vec<u8>]) -> Vec<Result<Option<Vec<u8>>, StoreError>> {
+        let open = match self.read() {
+            Ok(open) => open,
+            Err(error) => {
+                let reason = error.to_string();
+                return keys.iter().map(|_| Err(StoreError::Closed(reason.clone()))).collect();
+            }
+        };
+        let Some(family) = open.db().cf_handle(table) else { return keys.iter().map(|_| Ok(None)).collect() };
+        let rows = open.db().batched_multi_get_cf(family, keys, true);
+        // One file that cannot be opened fails all keys of a batch, whether they are in it or not.
+        let alone = |key: &Vec<u8>| open.db().get_pinned_cf(family, key);
+        let rows = rows.into_iter().zip(keys).map(|(row, key)| row.or_else(|_| alone(key)));
+        rows.map(|row| Ok(row?.map(|bytes| bytes.to_vec()))).collect()
+    }
+
     /// The last row, or the last one before `key`.
     pub(super) fn before(&self, table: &str, key: Option<&[u8]>) -> Result<Option<RawRow>, StoreError> {
         let open = self.read()?;
+        let Some(family) = open.db().cf_handle(table) else { return Ok(None) };
         let mode = key.map_or(IteratorMode::End, |key| IteratorMode::From(key, Direction::Reverse));
-        let mut rows = open.db().iterator_cf(open.family(table), mode);
+        let mut rows = open.db().iterator_cf(family, mode);
         Ok(rows.find(|row| !matches!((row, key), (Ok((at, _)), Some(key)) if **at == *key)).transpose()?)
     }
 
@@ -208,7 +268,7 @@ impl Drop for Rocks {
     fn drop(&mut self) {
         let guard = self.db.get_mut().unwrap_or_else(PoisonError::into_inner);
         let Some(db) = guard.take() else { return };
-        if self.access == Access::Look {
+        if self.access.reads_only() {
             return;
         }
         // With nothing left in the WAL, what is in the files is all there is, and any change to them can be told.
@@ -248,7 +308,7 @@ fn open(directory: &Path, sizes: StoreSizes, access: Access, cache: &Cache, name
     let path = directory.join("db");
     let mut options = Options::default();
     options.create_if_missing(access == Access::Create);
-    options.create_missing_column_families(access != Access::Look);
+    options.create_missing_column_families(!access.reads_only());
     options.set_max_total_wal_size(sizes.wal);
     // What was synced before the first unreadable record is kept; whether that is all that was acknowledged, the lock record tells.
     options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
@@ -256,9 +316,11 @@ fn open(directory: &Path, sizes: StoreSizes, access: Access, cache: &Cache, name
     options.set_max_open_files(-1);
     options.set_keep_log_file_num(4);
     options.set_bytes_per_sync(1 << 20);
+    // A table whose own index is damaged is then found to be so when it is read, and the others can be read.
+    options.set_paranoid_checks(access != Access::Examine);
     let families = names.iter().map(|name| ColumnFamilyDescriptor::new(name.as_ref(), family_options(name.as_ref(), cache)));
     let opened = match access {
-        Access::Look => DB::open_cf_descriptors_read_only(&options, &path, families, false),
+        Access::Look | Access::Examine => DB::open_cf_descriptors_read_only(&options, &path, families, false),
         Access::Create | Access::Write => DB::open_cf_descriptors(&options, &path, families),
     };
     opened.map_err(|error| {

@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{RawRow, StoreError};
+use super::{RawRow, StoreError, Stretch};
 use crate::crypto::hash::sha256;
 use crate::limits::SCAN_PAGE_ROWS;
 
@@ -417,6 +417,22 @@ impl Disk {
         state.read().map_err(StoreError::Simulated)?;
         let rows = state.view.range((table, from.to_vec())..).take_while(|((name, _), _)| *name == table);
         rows.take(SCAN_PAGE_ROWS).map(|((_, key), stored)| Ok((key.clone().into(), sound(stored)?.into()))).collect()
+    }
+
+    pub(super) fn stretch(&self, table: &'static str, from: &[u8], until: Option<&[u8]>, stretch: &mut Stretch) -> Result<(), StoreError> {
+        let mut state = self.state();
+        state.read().map_err(StoreError::Simulated)?;
+        let rows = state.view.range((table, from.to_vec())..).take_while(|((name, _), _)| *name == table);
+        for ((_, key), stored) in rows.take_while(|((_, key), _)| until.is_none_or(|until| key.as_slice() < until)) {
+            if !stretch.push(key, sound(stored)?) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn get_raw(&self, table: &'static str, keys: &[Vec<u8>]) -> Vec<Result<Option<Vec<u8>>, StoreError>> {
+        keys.iter().map(|key| self.get(table, key, <[u8]>::to_vec)).collect()
     }
 
     pub(super) fn before(&self, table: &'static str, key: Option<&[u8]>) -> Result<Option<RawRow>, StoreError> {
