@@ -123,8 +123,24 @@ pub const BACKUPS_KEPT: usize = 14;
 /// held for a millisecond. A worker holds four of them and as much to read ahead: 2 MiB.
 pub const STRETCH_BYTES: usize = 256 << 10;
 
-/// Leaves that `fsck` reads before it checks their signatures together: about 300 bytes each.
-pub const FSCK_CHUNK: usize = 8_192;
+/// Leaves in a piece of work of a check at most, a power of two and whole tiles: at 10 us a leaf half a second, so that workers end together.
+pub const FSCK_CHUNK: u64 = 65_536;
+
+/// Pieces of work of a check for each worker at least, so that at the end nobody waits for more than a sixteenth.
+pub const FSCK_PARTS: u64 = 16;
+
+/// Signatures checked by one equation: from here on larger batches gain less than a hundredth. About 400 bytes each, below 1 MiB; if one is wrong
+/// they are checked one by one, 40 us each, 0.1 s.
+pub const FSCK_BATCH: usize = 2_048;
+
+/// Findings that a check lists at most; the others are counted. About 200 bytes each, 20 MB.
+pub const FSCK_FINDINGS_MAX: usize = 100_000;
+
+/// Rows that are read one by one at a time where a check has to, in the order of their keys.
+pub const FSCK_POINT_READS: usize = 256;
+
+/// Invoices by which a check estimates how the rows of a table spread over its keys, to share them out.
+pub const FSCK_SAMPLES: u64 = 1_024;
 
 /// Ids looked up in one read at most.
 pub const BATCH_IDS_MAX: usize = 256;
@@ -136,6 +152,7 @@ pub const ISSUE_DAYS_BACK: u32 = 31;
 pub const KEY_FILE_BYTES_MAX: usize = 16 << 10;
 
 const _: () = assert!(HOST_LEN_MAX + 8 + 3 + (QR_PAYLOAD_BYTES_MAX * 8).div_ceil(5) <= 311);
+const _: () = assert!(FSCK_CHUNK.is_power_of_two() && FSCK_CHUNK >= 256);
 // A frame of 1,024 in flight and another one behind it.
 const _: () = assert!(ISSUE_IN_FLIGHT_MAX >= 2 * 1_024);
 // Lengths and counts are written as u16.

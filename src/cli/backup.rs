@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::ledger::told;
+use super::fsck::told;
 use super::open::{DataOptions, passphrase_from};
 use super::{Exit, Failure, print};
 use crate::domain::time::UnixMillis;
@@ -219,7 +219,7 @@ impl Drill {
         let opened = start.elapsed() - restored;
         let report = engine.fsck(&|_, _| ())?;
         let checked = start.elapsed() - restored - opened;
-        let (fsck, findings) = told(&report);
+        let (fsck, findings) = told(&report, checked);
         let sound = report.findings.is_empty();
         let value = json!({
             "sound": sound, "backup": backup.number, "size": checkpoint.size, "root": data_encoding::HEXLOWER.encode(&checkpoint.root),

@@ -1,15 +1,15 @@
 //! `fapiao ledger`: checking, proving and looking after the ledger.
 
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::backup;
 use super::open::DataOptions;
 use super::prove::{Prove, ProveConsistency};
-use super::{Exit, Failure, print};
+use super::{Exit, Failure, fsck, print};
 use crate::channel::receipt;
 use crate::engine::{Engine, EngineError};
-use crate::ledger::{self, Finding, FsckReport, Ledger, StoreSizes};
+use crate::ledger::{self, Ledger, StoreSizes};
 
 /// `fapiao ledger …`
 #[derive(Subcommand)]
@@ -78,7 +78,7 @@ pub(super) struct Rebuild {
 impl LedgerCommand {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         match self {
-            LedgerCommand::Fsck(plain) => fsck(&plain),
+            LedgerCommand::Fsck(plain) => fsck::run(&plain.data, plain.json),
             LedgerCommand::Checkpoint(plain) => {
                 let engine = plain.data.open_to_read()?;
                 let published = engine.ledger().published();
@@ -98,44 +98,6 @@ impl LedgerCommand {
             LedgerCommand::Info(plain) => info(&plain),
         }
     }
-}
-
-/// A check's report, as JSON and as text.
-pub(super) fn told(report: &FsckReport) -> (Value, String) {
-    let finding = |finding: &Finding| json!({ "table": finding.table, "at": finding.at, "what": finding.what });
-    let value = json!({
-        "sound": report.findings.is_empty(),
-        "leaves": report.leaves,
-        "invoices": report.invoices,
-        "checkpoints": report.checkpoints,
-        "bodies": report.bodies,
-        "erased": report.erased,
-        "skipped": report.skipped,
-        "findings": report.findings.iter().map(finding).collect::<Vec<_>>(),
-    });
-    let mut lines: Vec<String> = report.findings.iter().map(|finding| format!("{} {}: {}", finding.table, finding.at, finding.what)).collect();
-    lines.extend(report.skipped.iter().map(|skipped| format!("not checked: {skipped}")));
-    let verdict = if report.findings.is_empty() { "sound" } else { "DAMAGED" };
-    lines.push(format!(
-        "{verdict}: {} leaves, {} invoices, {} checkpoints, {} bodies ({} erased)",
-        report.leaves, report.invoices, report.checkpoints, report.bodies, report.erased
-    ));
-    (value, lines.join("\n"))
-}
-
-fn fsck(plain: &Plain) -> Result<Exit, Failure> {
-    let engine = plain.data.open_to_read()?;
-    let bar = indicatif::ProgressBar::new(0).with_message("核对 checking");
-    let style = indicatif::ProgressStyle::with_template("{msg} {bar:40} {pos}/{len} leaves, {eta} left");
-    bar.set_style(style.unwrap_or_else(|_| indicatif::ProgressStyle::default_bar()));
-    let report = engine.fsck(&|done, all| {
-        bar.set_length(all);
-        bar.set_position(done);
-    })?;
-    bar.finish_and_clear();
-    let (value, text) = told(&report);
-    print(plain.json, &value, &text)?;
-    Ok(if report.findings.is_empty() { Exit::Fine } else { Exit::Other })
 }
 
 fn adopt(plain: &Plain) -> Result<Exit, Failure> {

@@ -5,6 +5,7 @@ mod backup;
 mod demo;
 mod doctor;
 mod events;
+mod fsck;
 mod issue;
 mod keys;
 mod ledger;

@@ -3,6 +3,7 @@
 mod resubmit;
 mod upkeep;
 
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -515,16 +516,24 @@ impl Engine {
 
     /// Recomputes everything that the ledger says; what needs secret keys is skipped and said to be.
     pub fn fsck(&self, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<FsckReport, EngineError> {
-        Ok(Fsck { ledger: &self.ledger, secrets: self.keyring.as_deref(), progress }.run()?)
+        Ok(self.ledger.fsck(&thorough(self.keyring.as_deref(), progress)?)?)
     }
 }
 
 /// The secret keys of a data directory, if there is a passphrase.
 fn read_keyring(config: &Config) -> Result<Option<Keyring>, EngineError> {
-    let Some(passphrase) = &config.passphrase else { return Ok(None) };
-    let path = keyring_path(&config.directory);
-    let sealed = read_bounded(&path, KEY_FILE_BYTES_MAX)?;
-    keyfile::open(&sealed, passphrase).map(Some).map_err(|error| EngineError::Keyring { path, error })
+    config.passphrase.as_ref().map(|passphrase| open_keyring(&config.directory, passphrase)).transpose()
+}
+
+/// As [`Engine::fsck`], of a ledger that is not open, whether it would open or not. Nothing is written.
+pub fn fsck_at(directory: &Path, secrets: Option<&Keyring>, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<FsckReport, EngineError> {
+    Ok(Ledger::fsck_at(&directory.to_owned().into(), StoreSizes::default(), &thorough(secrets, progress)?)?)
+}
+
+/// A check on all cores.
+fn thorough<'a>(secrets: Option<&'a Keyring>, progress: &'a (dyn Fn(u64, u64) + Sync)) -> Result<Fsck<'a>, EngineError> {
+    let workers = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
+    Ok(Fsck { secrets, progress, seed: random()?, workers })
 }
 
 fn parse_host(text: &str) -> Result<Host, EngineError> {
@@ -536,6 +545,13 @@ fn submitted(outcome: Outcome, warnings: Vec<Fault>) -> Submitted {
         Outcome::Logged { index, repeated, warning } => Submitted::Logged(Logged { index, repeated, warnings, remark: warning }),
         Outcome::Refused(refusal) => Submitted::Refused(refusal),
     }
+}
+
+/// The secret keys of a data directory.
+pub fn open_keyring(directory: &Path, passphrase: &str) -> Result<Keyring, EngineError> {
+    let path = keyring_path(directory);
+    let sealed = read_bounded(&path, KEY_FILE_BYTES_MAX)?;
+    keyfile::open(&sealed, passphrase).map_err(|error| EngineError::Keyring { path, error })
 }
 
 /// Writes a file that only its owner may read, durably, refusing to replace one.

@@ -1,5 +1,6 @@
 //! How a seed begins and ends: a ledger is founded, whatever breaks meanwhile; in the end all is made well, and everything must be there.
 
+use std::num::NonZero;
 use std::sync::Arc;
 
 use fapiao::codec::event::Role;
@@ -138,7 +139,8 @@ impl World {
         self.check_all()?;
         if self.auditor.names(Role::Checkpoint) && self.auditor.names(Role::Authority) && self.chance.one_in(8) {
             let ledger = &self.life.as_ref().expect("open").ledger;
-            let report = Fsck { ledger, secrets: Some(self.auditor.keyring()), progress: &|_, _| () }.run();
+            let how = Fsck { secrets: Some(self.auditor.keyring()), progress: &|_, _| (), seed: [7; 32], workers: NonZero::<usize>::MIN };
+            let report = ledger.fsck(&how);
             let report = report.map_err(|error| Violation(format!("fsck: {error}")))?;
             ensure!(report.findings.is_empty(), "fsck finds {:?}", report.findings);
         }

@@ -1,0 +1,124 @@
+//! The small tables, row by row, and rows that nothing in the log explains.
+
+use std::collections::BTreeSet;
+
+use super::Run;
+use super::findings::{At, BEYOND, FOREIGN_KEY, MISSING, UNDECODABLE, UNREADABLE};
+use super::history::History;
+use super::sweep::{Step, Sweep, read_many};
+use crate::domain::number::InvoiceId;
+use crate::ledger::store::StoreError;
+use crate::ledger::tables::{Allotments, Bodies, Counts, DERIVED, Heads, Keys, Leaves, Meta, Reopens, Seals, Table as _, watermark};
+use crate::ledger::value::{self, AllotRecord, CountRecord};
+use crate::limits::FSCK_POINT_READS;
+
+/// `allot`, `key` and `reopen` have the row that each event makes, and no other.
+pub(super) fn compare(run: &Run<'_>, history: &History) -> Result<(), StoreError> {
+    let counts = [
+        (Allotments::NAME, 19, "there are not as many rows as events"),
+        (Keys::NAME, 8, "there are not as many rows as key events"),
+        (Reopens::NAME, 8, "there are not as many rows as notices"),
+    ];
+    for (table, key_bytes, count) in counts {
+        if run.checks(table) {
+            compare_one(run, table, key_bytes, count, history.rows_of(table))?;
+        }
+    }
+    Ok(())
+}
+
+fn compare_one(run: &Run<'_>, table: &'static str, key_bytes: usize, count: &'static str, expected: &[(Vec<u8>, Vec<u8>)]) -> Result<(), StoreError> {
+    let (mut rows, mut gaps) = (0u64, false);
+    // Leaves whose row was there, right or wrong.
+    let mut seen = BTreeSet::new();
+    let mut unread: BTreeSet<&[u8]> = expected.iter().map(|(key, _)| key.as_slice()).collect();
+    let mut stored = Sweep::whole(run.store, table);
+    while let Some(step) = stored.next()? {
+        let (key, row) = match step {
+            Step::Row(key, row) => (key, row),
+            Step::Gap(gap) => {
+                run.findings.add_with(table, At::After(gap.after), UNREADABLE, gap.reason);
+                gaps = true;
+                continue;
+            }
+        };
+        let Some(index) = key.last_chunk().copied().map(u64::from_be_bytes).filter(|_| key.len() == key_bytes) else {
+            run.findings.add(table, At::Key(key.to_vec()), FOREIGN_KEY);
+            continue;
+        };
+        if run.live && index >= run.size {
+            continue;
+        }
+        rows += 1;
+        seen.insert(index);
+        unread.remove(key);
+        let place = expected.binary_search_by(|(expected, _)| expected.as_slice().cmp(key));
+        if place.ok().and_then(|at| expected.get(at)).is_some_and(|(_, value)| value == row) {
+            continue;
+        }
+        match value::decode::<AllotRecord>(row) {
+            Err(error) if table == Allotments::NAME => run.findings.add_with(table, At::Number(index), UNDECODABLE, error),
+            Ok(_) | Err(_) => run.findings.add(table, At::Number(index), "the row is not what its event says"),
+        }
+    }
+    if rows != expected.len() as u64 && !gaps {
+        run.findings.add(table, At::Number(rows), count);
+    }
+    let unread: Vec<Vec<u8>> = unread.into_iter().map(<[u8]>::to_vec).collect();
+    for keys in unread.chunks(FSCK_POINT_READS) {
+        for (key, row) in keys.iter().zip(read_many(run.store, table, keys)?) {
+            let index = key.last_chunk().copied().map_or(0, u64::from_be_bytes);
+            if matches!(row, Some(None)) && !seen.contains(&index) {
+                run.findings.add(table, At::Number(index), MISSING);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `count` and `meta` follow from nothing, but they must decode.
+pub(super) fn decode(run: &Run<'_>) -> Result<(), StoreError> {
+    let mut counts = Sweep::whole(run.store, Counts::NAME);
+    while let Some(step) = counts.next()? {
+        match step {
+            Step::Row(key, row) => match (key.try_into().ok().and_then(InvoiceId::from_bytes), value::decode::<CountRecord>(row)) {
+                (Some(_), Ok(_)) => {}
+                (None, _) => run.findings.add(Counts::NAME, At::Key(key.to_vec()), FOREIGN_KEY),
+                (Some(id), Err(error)) => run.findings.add_with(Counts::NAME, At::Invoice(id.to_bytes()), UNDECODABLE, error),
+            },
+            Step::Gap(gap) => run.findings.add_with(Counts::NAME, At::After(gap.after), UNREADABLE, gap.reason),
+        }
+    }
+    let mut facts = Sweep::whole(run.store, Meta::NAME);
+    while let Some(step) = facts.next()? {
+        match step {
+            Step::Row(name, row) => {
+                let is_watermark = DERIVED.into_iter().filter_map(watermark).any(|known| known.as_bytes() == name);
+                if is_watermark && row.len() != 8 {
+                    let at = At::Named(String::from_utf8_lossy(name).into_owned());
+                    run.findings.add_with(Meta::NAME, at, UNDECODABLE, format_args!("it holds {} bytes", row.len()));
+                }
+            }
+            Step::Gap(gap) => run.findings.add_with(Meta::NAME, At::After(gap.after), UNREADABLE, gap.reason),
+        }
+    }
+    Ok(())
+}
+
+/// Nothing is stored beyond the newest checkpoint.
+pub(super) fn report_beyond(run: &Run<'_>) -> Result<(), StoreError> {
+    for (table, from) in [(Leaves::NAME, run.size), (Seals::NAME, run.size), (Bodies::NAME, run.size), (Heads::NAME, run.size + 1)] {
+        let mut rows = Sweep::new(run.store, table, from.to_be_bytes().to_vec(), None);
+        while let Some(step) = rows.next()? {
+            match step {
+                Step::Row(key, _) => {
+                    let number = key.try_into().map(u64::from_be_bytes);
+                    run.findings.add(table, number.map_or_else(|_| At::Key(key.to_vec()), At::Number), BEYOND);
+                    break;
+                }
+                Step::Gap(gap) => run.findings.add_with(table, At::Number(from), UNREADABLE, gap.reason),
+            }
+        }
+    }
+    Ok(())
+}
