@@ -39,25 +39,25 @@ pub(crate) fn measure(plan: &Plan) {
 
 /// What a run took.
 #[derive(Clone, Copy)]
-struct Cost {
+pub(crate) struct Cost {
     wall: Duration,
     /// Of all threads.
     cpu: Duration,
-    records: u32,
+    pub(crate) records: u32,
 }
 
 impl Cost {
-    fn of(records: u32, run: impl FnOnce()) -> Cost {
+    pub(crate) fn of(records: u32, run: impl FnOnce()) -> Cost {
         let (cpu, start) = (cpu_time(), Instant::now());
         run();
         Cost { wall: start.elapsed(), cpu: cpu_time() - cpu, records }
     }
 
-    fn rate(self) -> f64 {
+    pub(crate) fn rate(self) -> f64 {
         f64::from(self.records) / self.wall.as_secs_f64()
     }
 
-    fn cpu_us(self) -> f64 {
+    pub(crate) fn cpu_us(self) -> f64 {
         self.cpu.as_secs_f64() * 1e6 / f64::from(self.records)
     }
 }

@@ -4,6 +4,7 @@
 //! figure and the ratio is printed.
 
 mod durable;
+mod fsck;
 mod ledger;
 mod restart;
 mod site;
@@ -47,6 +48,7 @@ fn main() {
     // Memory is measured first, before other measurements leave theirs behind.
     ledger::measure(&mut criterion, &plan);
     durable::measure(&plan);
+    fsck::measure(&plan);
     restart::measure(&plan);
     steps::measure(&mut criterion);
     criterion.final_summary();
