@@ -326,9 +326,12 @@ pub(super) fn open_lock(note: &str, origins: &Origins, keys: &PublicKeys, keyrin
     open_checkpoint(note, &stated.origin, keys, keyring).map_err(LockFault::Unreadable)
 }
 
-/// Brings a lock record that is one frame behind up to the newest head, durably. One that reads as if it were there already is written again: whoever
-/// wrote it may have been stopped before the directory was synced, and a power cut would bring the one before back.
+/// Brings a lock record that is one frame behind up to the newest head, durably. One that reads as if it were there already is synced all the same:
+/// whoever wrote it may have been stopped before the directory was synced, and a power cut would bring the one before back.
 pub(super) fn advance_lock(lock: &LockFile, recovered: &Recovered) -> Result<(), LedgerError> {
+    if lock.read()?.as_deref() == Some(recovered.head.note.as_str()) {
+        return Ok(lock.sync()?);
+    }
     Ok(lock.replace(&recovered.head.note)?)
 }
 
