@@ -36,6 +36,18 @@ impl Files {
         }
     }
 
+    /// Makes durable what was renamed to this name.
+    pub(super) fn sync(&self, path: &Path) -> io::Result<()> {
+        match self {
+            Files::System => {
+                File::open(path)?.sync_all()?;
+                File::open(folder_of(path))?.sync_all()
+            }
+            #[cfg(feature = "faults")]
+            Files::Simulated(disk) => disk.sync_file(path),
+        }
+    }
+
     /// Writes, syncs and removes a file of this many bytes.
     pub(super) fn probe(&self, path: &Path, bytes: usize) -> io::Result<()> {
         match self {
@@ -69,7 +81,6 @@ pub(super) fn replace_file(path: &Path, bytes: &[u8], sync: bool) -> io::Result<
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".new");
     let temporary = PathBuf::from(temporary);
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = File::create(&temporary)?;
     file.write_all(bytes)?;
     if sync {
@@ -77,7 +88,12 @@ pub(super) fn replace_file(path: &Path, bytes: &[u8], sync: bool) -> io::Result<
     }
     fs::rename(&temporary, path)?;
     if sync {
-        File::open(parent)?.sync_all()?;
+        File::open(folder_of(path))?.sync_all()?;
     }
     Ok(())
+}
+
+/// The folder that a file is in, to be synced after a rename.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

@@ -47,6 +47,11 @@ impl LockFile {
         }
     }
 
+    /// Makes durable the note that is there. This needs no space.
+    pub fn sync(&self) -> Result<(), StoreError> {
+        self.files.sync(&self.path).map_err(|error| self.failed(error))
+    }
+
     fn failed(&self, error: io::Error) -> StoreError {
         StoreError::File { path: self.path.clone(), error }
     }

@@ -326,9 +326,12 @@ pub(super) fn open_lock(note: &str, origins: &Origins, keys: &PublicKeys, keyrin
     open_checkpoint(note, &stated.origin, keys, keyring).map_err(LockFault::Unreadable)
 }
 
-/// Brings a lock record that is one frame behind up to the newest head, durably. One that reads as if it were there already is written again: whoever
-/// wrote it may have been stopped before the directory was synced, and a power cut would bring the one before back.
+/// Brings a lock record that is one frame behind up to the newest head, durably. One that reads as if it were there already is synced all the same:
+/// whoever wrote it may have been stopped before the directory was synced, and a power cut would bring the one before back.
 pub(super) fn advance_lock(lock: &LockFile, recovered: &Recovered) -> Result<(), LedgerError> {
+    if lock.read()?.as_deref() == Some(recovered.head.note.as_str()) {
+        return Ok(lock.sync()?);
+    }
     Ok(lock.replace(&recovered.head.note)?)
 }
 
@@ -384,8 +387,9 @@ fn newest_frame_is_whole(store: &Store, from: u64, size: u64) -> Result<(), Ledg
         let mut touched = match (&seal, leaf.event) {
             (Seal::Invoice(invoice), _) => {
                 let face = canonical::decode_face(&invoice.face).map_err(|error| broken(format!("face: {error}")))?;
-                // Of an older frame it may have been erased, which has to wait until there is a newer frame.
-                if !store.has::<Bodies>(&index)? {
+                // Of an older frame it may have been erased, which has to wait until there is a newer frame. One that is there and cannot be read is
+                // no torn frame: whoever asks for it is told.
+                if matches!(store.has::<Bodies>(&index), Ok(false)) {
                     return Err(broken("the body is missing".into()));
                 }
                 [Some(face.id), invoice.original.and_then(InvoiceId::from_bytes)].into_iter().flatten().collect()

@@ -52,6 +52,8 @@ pub enum Step {
     TemporarySync,
     /// It is renamed to the file it replaces.
     Rename,
+    /// A file that is there already is synced.
+    FileSync,
     /// The directory is synced.
     DirectorySync,
     /// It is tried whether the disk takes anything.
@@ -481,6 +483,20 @@ impl Disk {
         self.state().step(Step::Probe).map_err(|(fault, _)| io::Error::other(fault))
     }
 
+    pub(in crate::ledger) fn sync_file(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        let failed = |(fault, _): (Fault, bool)| io::Error::other(fault);
+        state.step(Step::FileSync).map_err(failed)?;
+        let synced = state.step(Step::DirectorySync);
+        if !state.lying
+            && matches!(synced, Ok(()) | Err((_, true)))
+            && let Some(content) = state.visible(path)
+        {
+            state.files.insert(path.into(), File { durable: Some((content, true)), renamed: None });
+        }
+        synced.map_err(failed)
+    }
+
     pub(in crate::ledger) fn replace_file(&self, path: &Path, bytes: &[u8], sync: bool) -> io::Result<()> {
         let mut state = self.state();
         let failed = |(fault, _): (Fault, bool)| io::Error::other(fault);
@@ -562,7 +578,7 @@ impl State {
         }
         let takes_space = match step {
             Step::Append | Step::Flush | Step::Temporary | Step::Probe | Step::Settle => true,
-            Step::Sync | Step::TemporarySync | Step::Rename | Step::DirectorySync => false,
+            Step::Sync | Step::TemporarySync | Step::Rename | Step::FileSync | Step::DirectorySync => false,
         };
         if self.full && takes_space { Err((Fault::NoSpace, false)) } else { Ok(()) }
     }

@@ -102,9 +102,9 @@ const STEPS: [(Doing, &[Step]); 7] = [
         Doing::Founding,
         &[Step::Flush, Step::Append, Step::Sync, Step::Temporary, Step::TemporarySync, Step::Rename, Step::DirectorySync, Step::Settle],
     ),
-    (Doing::Opening, &[Step::Flush, Step::Temporary, Step::TemporarySync, Step::Rename, Step::DirectorySync]),
+    (Doing::Opening, &[Step::Flush, Step::FileSync, Step::Temporary, Step::TemporarySync, Step::Rename, Step::DirectorySync]),
     (Doing::Committing, &[Step::Append, Step::Sync, Step::Temporary, Step::TemporarySync, Step::Rename, Step::DirectorySync]),
-    (Doing::Resuming, &[Step::Probe, Step::Flush, Step::Temporary, Step::TemporarySync, Step::Rename, Step::DirectorySync]),
+    (Doing::Resuming, &[Step::Probe, Step::Flush, Step::FileSync, Step::Temporary, Step::TemporarySync, Step::Rename, Step::DirectorySync]),
     (Doing::Adopting, &[Step::Flush, Step::Temporary, Step::TemporarySync, Step::Rename, Step::DirectorySync, Step::Settle]),
     (
         Doing::Reopening,
