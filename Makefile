@@ -88,7 +88,7 @@ smoke:
 	@cargo bench --locked --bench '*' -- --test
 
 # What needs planted bugs and the simulated disk, neither of which is in a program that serves anybody.
-faults:
+faults: tools-test ## the tests that break things: crashes, a simulated disk, planted bugs
 	$(step) "tests with faults: crashes, a simulated disk, planted bugs"
 	@if cargo nextest --version >/dev/null 2>&1; then \
 		cargo nextest run --release --locked --features faults --test faults; \
