@@ -833,6 +833,33 @@ fn a_restored_copy_does_not_sign() {
 }
 
 #[test]
+fn a_manifest_that_lost_its_end_is_named() {
+    let site = Site::new();
+    let engine = site.create();
+    allot_all(&engine);
+    logged(submit(&engine, &plain(Kind::Special, 1, yuan(100))));
+    drop(engine);
+    // As after a crash: without an inventory, which would tell as well.
+    fs::remove_file(site.directory().join("closed")).expect("removed");
+    let noted = fs::read_to_string(site.directory().join("grown")).expect("what was noted");
+    let (name, bytes) = noted.trim_end().split_once(' ').expect("name and length");
+    let manifest = site.directory().join("db").join(name);
+    let whole = fs::read(&manifest).expect("the manifest");
+    let noted_bytes: usize = bytes.parse().expect("a number");
+    assert!(noted_bytes <= whole.len());
+    fs::write(&manifest, &whole[..noted_bytes - 1]).expect("cut");
+    match site.open() {
+        Err(EngineError::Ledger(LedgerError::Store(StoreError::Damaged { path, how }))) => {
+            assert_eq!((path, how), (manifest.clone(), "is shorter than it was"));
+        }
+        other => panic!("opened: {other:?}"),
+    }
+    fs::write(&manifest, &whole).expect("put back");
+    let engine = site.open().expect("reopened");
+    assert_eq!(holder_is_told(&engine, id(Kind::Special, 1)), Verdict::Genuine);
+}
+
+#[test]
 fn a_lock_that_is_behind_is_advanced() {
     let site = Site::new();
     let engine = site.create();

@@ -1,5 +1,6 @@
 //! The typed tables over whatever holds them: RocksDB in a directory, or the simulated disk of the tests.
 
+mod growth;
 mod inventory;
 mod journal;
 mod rocks;

@@ -9,6 +9,7 @@ use rocksdb::{
     ReadOptions, WriteBatch, WriteOptions,
 };
 
+use super::growth::{self, Growth};
 use super::inventory::Inventory;
 use super::journal;
 use super::{Access, RawRow, StoreError, StoreSizes, Stretch};
@@ -26,6 +27,7 @@ pub(super) struct Rocks {
     cache: Cache,
     absent: Vec<&'static str>,
     changes: Vec<StoreError>,
+    growth: Growth,
 }
 
 impl std::fmt::Debug for Rocks {
@@ -84,6 +86,9 @@ impl Rocks {
                 Inventory::check(directory).map_err(|error| if is_in_use(directory) { StoreError::InUse(directory.into()) } else { error })?;
             }
             let manifest = manifest(&path)?;
+            if !Inventory::exists(directory) {
+                growth::check(directory, &manifest)?;
+            }
             if !Inventory::exists(directory) || !changes.is_empty() {
                 journal::check(&manifest)?;
                 for log in logs(&path)? {
@@ -117,7 +122,11 @@ impl Rocks {
             // Whoever closed it a moment ago may have written one since.
             Inventory::remove(directory)?;
         }
-        Ok(Rocks { db: RwLock::new(Some(db)), directory: directory.into(), sizes, access, cache, absent: missing, changes })
+        let growth = Growth::new(directory);
+        if matches!(access, Access::Create | Access::Write) {
+            growth.note(|| manifest(&path))?;
+        }
+        Ok(Rocks { db: RwLock::new(Some(db)), directory: directory.into(), sizes, access, cache, absent: missing, changes, growth })
     }
 
     fn read(&self) -> Result<Open<'_>, StoreError> {
@@ -236,7 +245,8 @@ impl Rocks {
     pub(super) fn write(&self, batch: WriteBatch, durable: bool) -> Result<(), StoreError> {
         let mut options = WriteOptions::default();
         options.set_sync(durable);
-        Ok(self.read()?.db().write_opt(batch, &options)?)
+        self.read()?.db().write_opt(batch, &options)?;
+        if durable { self.growth.note(|| manifest(&self.directory.join("db"))) } else { Ok(()) }
     }
 
     pub(super) fn table_bytes(&self, table: &str) -> u64 {
