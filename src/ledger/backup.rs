@@ -229,7 +229,7 @@ fn restore_into(from: &Path, backup: Backup, size: Option<u64>, home: &Home, siz
         let db = directory.join("db");
         fs::remove_dir_all(&db)?;
         fs::rename(partial.directory.join("db"), &db)?;
-        for leftover in ["closed", "partial"] {
+        for leftover in ["closed", "grown", "partial"] {
             let path = directory.join(leftover);
             match if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) } {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
