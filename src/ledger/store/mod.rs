@@ -201,7 +201,7 @@ pub struct Store {
 
 #[derive(Debug)]
 enum Medium {
-    Rocks(Rocks),
+    Rocks(Box<Rocks>),
     #[cfg(feature = "faults")]
     Simulated(simulated::Disk),
 }
@@ -226,7 +226,7 @@ impl Store {
             _ => {}
         }
         let medium = match &home.files {
-            Files::System => Medium::Rocks(Rocks::open(&home.directory, sizes, access)?),
+            Files::System => Medium::Rocks(Box::new(Rocks::open(&home.directory, sizes, access)?)),
             #[cfg(feature = "faults")]
             Files::Simulated(disk) => Medium::Simulated(disk.opened()?),
         };
