@@ -27,14 +27,11 @@ pub(super) fn check(directory: &Path, manifest: &Path) -> Result<(), StoreError>
     let Some((name, bytes)) = noted.trim_end().split_once(' ') else { return Ok(()) };
     let here = manifest.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let length = fs::metadata(manifest).map_err(|error| StoreError::File { path: manifest.into(), error })?.len();
-    let how = if here == name && bytes.parse().is_ok_and(|bytes: u64| length < bytes) {
-        "is shorter than it was"
-    } else if here.as_str() < name {
-        "is older than the newest one, of which a later part of the ledger was written"
-    } else {
-        return Ok(());
-    };
-    Err(StoreError::Damaged { path: manifest.into(), how })
+    // Another manifest is another opening's: whether it is the newest copy, the lock record tells.
+    if here == name && bytes.parse().is_ok_and(|bytes: u64| length < bytes) {
+        return Err(StoreError::Damaged { path: manifest.into(), how: "is shorter than it was" });
+    }
+    Ok(())
 }
 
 /// What was noted last.
