@@ -19,7 +19,7 @@ Without arguments it reads requests from standard input, one JSON object per lin
   tree               leaves (the leaves themselves, not their hashes)
   checkpoint         origin, size, root, seed
   verify_checkpoint  note, origin, public_key
-  answer             verdict, query_digest (or query: {code, number, date, amount, check} or {text}), origin, size, root, time,
+  answer             verdict, query_digest (or query: {code, number, date, amount, check, total, seller_id, buyer_id} or {text}), origin, size, root, time,
                      times_verified, first_verified or null, commit or null, remaining {amount, tax} or null, seed
   classic_qr         text
 
@@ -1088,8 +1088,12 @@ def query_digest(query: Values) -> bytes:
         asked = str_in(query, "text")
         need(len(asked.encode()) <= 1024, "text: too long")
         return sha256(label("query"), b"\2", write_text(asked))
+    later = ("total", "seller_id", "buyer_id")
+    names = ("code", "number", "date", "amount", "check")
     data = b"\1"
-    for name in ("code", "number", "date", "amount", "check"):
+    if any(query.get(name) not in (None, "") for name in later):
+        names, data = names + later, b"\3"
+    for name in names:
         absent = name not in ("code", "number") and query.get(name) in (None, "")
         value = None if absent else str_in(query, name)
         need(value is None or len(value.encode()) <= 64, f"{name}: too long")

@@ -21,6 +21,9 @@ pub fn of_qr(text: &str) -> Question {
                 amount: Some(classic.amount),
                 amount_may_include_tax: matches!(classic.kind, Kind::Freight | Kind::MotorVehicle | Kind::Roll),
                 check: classic.check.map(CheckDigits::All),
+                total: None,
+                seller_id: None,
+                buyer_id: None,
                 stated_kind: Some(classic.kind),
             };
             let query = factors.complete().map(|()| Query::Factors(factors));

@@ -167,6 +167,7 @@ fn typed(face: &Face) -> Typed {
         date: Some(face.date.to_string()),
         amount: by_amount.then(|| face.totals.amount.to_string()),
         check: face.check_code.filter(|_| !by_amount).map(|check| check.last_six()),
+        ..Typed::default()
     }
 }
 
@@ -351,8 +352,8 @@ impl Stage {
             code: code.to_string(),
             number: stolen.number.to_string(),
             date: Some(self.engine.today().to_string()),
-            amount: None,
             check: Some("123456".to_owned()),
+            ..Typed::default()
         };
         self.ask("somebody shows one of them", &asked.question(), Verdict::BlankMarked)?;
         let submitted = self.issue_text(&sample::draft(Kind::Ordinary, 2, stolen, self.engine.today(), &seller))?;

@@ -34,8 +34,8 @@ use crate::ledger::{
 };
 use crate::limits::{BATCH_IDS_MAX, ISSUE_DAYS_BACK, KEY_FILE_BYTES_MAX};
 use crate::verify::answer::{Answer, AsOf};
-use crate::verify::check::{self, Registered};
-use crate::verify::query::Question;
+use crate::verify::check::{self, Buyer, Registered};
+use crate::verify::query::{Factors, Query, Question};
 
 pub use resubmit::Resubmitted;
 pub use upkeep::{Checkup, KeyTrouble};
@@ -433,7 +433,13 @@ impl Engine {
         let mark = self.ledger.mark(query.id()).map(|marked| marked.mark);
         let row = row.map(Arc::as_ref);
         let now = as_of.time;
-        let registered = Registered { row, mark, behind: self.ledger.is_behind(), incomplete: self.ledger.has_lost_leaves() };
+        let body = self.body_to_compare(query, row)?;
+        let buyer = match body.as_ref().map(Invoice::buyer_id) {
+            Some(Some(buyer)) => Buyer::Stated(buyer),
+            Some(None) => Buyer::Absent,
+            None => Buyer::Unread,
+        };
+        let registered = Registered { row, mark, behind: self.ledger.is_behind(), incomplete: self.ledger.has_lost_leaves(), buyer };
         let checked = check::check(query, registered, self.ledger.keys());
         let mut answer = Answer::checked(query, checked, row, mark, as_of);
         answer.crc_ok = question.crc_ok;
@@ -442,6 +448,17 @@ impl Engine {
             (answer.count, answer.first_verified) = (tally.count, tally.first);
         }
         Ok(answer)
+    }
+
+    /// The invoice in full, where a question says something of it that is not on its face.
+    fn body_to_compare(&self, query: &Query, row: Option<&InvRecord>) -> Result<Option<Invoice>, EngineError> {
+        match (query, row) {
+            (Query::Factors(Factors { buyer_id: Some(_), .. }), Some(row)) if self.is_unlocked() => {
+                let Ok(face) = canonical::decode_face(&row.face) else { return Ok(None) };
+                Ok(self.contents(row.index, &row.commit, &face)?.map(|(_, invoice)| invoice))
+            }
+            (Query::Factors(_) | Query::Signed(_), _) => Ok(None),
+        }
     }
 
     /// Adds what only the encrypted body knows to an answer that matched: to be masked before it is shown.

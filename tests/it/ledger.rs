@@ -281,8 +281,13 @@ fn while_a_commit_is_held(stage: Stage) {
 
     // Readers see the size before commit n, and nothing of it.
     assert_eq!(engine.ledger().published(), before);
-    let typed =
-        Typed { code: a.code.to_string(), number: a.number.to_string(), date: Some(today().to_string()), amount: None, check: Some("000000".into()) };
+    let typed = Typed {
+        code: a.code.to_string(),
+        number: a.number.to_string(),
+        date: Some(today().to_string()),
+        check: Some("000000".into()),
+        ..Typed::default()
+    };
     let answer = engine.verify(&typed.question()).expect("an answer");
     assert_eq!((answer.verdict, answer.as_of.size), (Verdict::NotFound, before.size));
     assert_eq!(engine.ledger().look_up_many(&[a, r]).expect("readable").1, [None, None]);
@@ -364,8 +369,13 @@ fn a_commit_that_fails_takes_with_it_what_was_decided_on_it_until_the_cause_is_g
     assert_eq!(stopped(repeat.wait()), reason, "nobody is told of what was not locked");
     assert_eq!(stopped(engine.submit(&draft, false)), reason);
     assert_eq!(engine.ledger().published(), before);
-    let code =
-        Typed { code: "1100193130".into(), number: "00000001".into(), date: Some("2019-11-11".into()), amount: Some("1000".into()), check: None };
+    let code = Typed {
+        code: "1100193130".into(),
+        number: "00000001".into(),
+        date: Some("2019-11-11".into()),
+        amount: Some("1000".into()),
+        ..Typed::default()
+    };
     assert_eq!(verdict(&engine, &code.question()), Verdict::NotFound, "reads go on");
 
     fs::remove_dir(&obstacle).expect("removed");
@@ -570,7 +580,13 @@ fn a_void_is_for_the_month_and_repeats_for_ever() {
 /// A question about a number that was never issued.
 fn blank(number: u32) -> Typed {
     let id = id(Kind::Ordinary, number);
-    Typed { code: id.code.to_string(), number: id.number.to_string(), date: Some(today().to_string()), amount: None, check: Some("123456".into()) }
+    Typed {
+        code: id.code.to_string(),
+        number: id.number.to_string(),
+        date: Some(today().to_string()),
+        check: Some("123456".into()),
+        ..Typed::default()
+    }
 }
 
 #[test]

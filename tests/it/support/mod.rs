@@ -322,7 +322,7 @@ pub(crate) fn typed(face: &Face) -> Typed {
         Factor::Amount => (Some(face.totals.amount.to_string()), None),
         Factor::CheckCode => (None, face.check_code.map(|check| check.last_six())),
     };
-    Typed { code: face.id.code.to_string(), number: face.id.number.to_string(), date: Some(face.date.to_string()), amount, check }
+    Typed { code: face.id.code.to_string(), number: face.id.number.to_string(), date: Some(face.date.to_string()), amount, check, ..Typed::default() }
 }
 
 /// The text of the signed QR code of a registered invoice.
