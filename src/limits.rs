@@ -145,6 +145,58 @@ pub const FSCK_SAMPLES: u64 = 1_024;
 /// Ids looked up in one read at most.
 pub const BATCH_IDS_MAX: usize = 256;
 
+/// Questions at once from one address prefix: an office, a campus or a carrier's whole neighbourhood may share an IPv4 address, and several people in
+/// it check an invoice in the same second.
+pub const QUOTA_ADDRESS_BURST: u32 = 300;
+
+/// Questions a minute from one address prefix: 10 a second, 864,000 a day.
+pub const QUOTA_ADDRESS_PER_MINUTE: u32 = 600;
+
+/// Questions at once from one phone number: a person with a pile of receipts.
+pub const QUOTA_PHONE_BURST: u32 = 60;
+
+/// Questions a minute from one phone number: faster than anybody types or scans.
+pub const QUOTA_PHONE_PER_MINUTE: u32 = 60;
+
+/// Questions at once with one API key: a bulk list of ten seconds' worth.
+pub const QUOTA_KEY_BURST: u32 = 100_000;
+
+/// Questions a minute with one API key: 10,000 a second, what one core answers in a twentieth of its time.
+pub const QUOTA_KEY_PER_MINUTE: u32 = 600_000;
+
+/// Askers whose buckets are not full at most: 64 shards of 3,584 rows, which fill a hash map of 4,096 places (33 bytes each) to seven eighths: 8.7 MB.
+/// A question leaves an address's bucket less than full for 0.1 s, so to fill the table takes 2.3 million questions a second.
+pub const QUOTA_ASKERS_MAX: usize = QUOTA_SHARDS * 3_584;
+
+/// Parts of the table of buckets, each with a lock of its own.
+pub const QUOTA_SHARDS: usize = 64;
+
+/// How long a full shard of buckets is not swept again, in milliseconds: a sweep is 3,584 rows, 10 us, so all of them are below a hundredth of one core.
+pub const QUOTA_PURGE_EVERY_MS: u64 = 100;
+
+/// Failed tries that a phone or an API key has on one invoice in a day; also those that an address prefix has with total and tax ids once strangers
+/// failed too often. Six digits then last 100,000 askers, each with a phone or a key of its own, for one day.
+pub const FAILURES_ASKER_MAX: u8 = 10;
+
+/// Failed tries that all askers without a token have together on one invoice in a day: 1 in 50,000 to hit six digits.
+pub const FAILURES_ANONYMOUS_MAX: u8 = 20;
+
+/// Rows of a sketch of failures. Whoever wants a stranger to be taken for a guesser must fill all four of their cells.
+pub const SKETCH_ROWS: usize = 4;
+
+/// Cells of a row: 4 Mi of a byte each, 16 MiB a sketch, 48 MiB for three. To fill the share p of each row to n takes at least p x 4 Mi x n failures in a day,
+/// each on an invoice that exists, and touches p^4 of all others. Without a token (n = 20) that is, for 1 in 16, p = 1/2 and 42 million failures, the whole
+/// day's quota of 49 addresses; for 1 in 10,000, p = 1/10, 8.4 million and 10 addresses. Who is touched has to show all 20 digits, total and tax ids,
+/// or the signed code.
+pub const SKETCH_CELLS: usize = 4 << 20;
+
+/// Segments of a row, of which an asker has one for all of its invoices, 64 Ki cells: a single hostile key that fills its four touches 1 in 64^4 of the
+/// others. Each fills its four with 64 Ki x 10 failures; for p = 1/2 it takes 44 keys, whose segments cover half, and 29 million failures. An honest key with 100,000 failures a day has 1.5 to a cell, where 10 are too many.
+pub const SKETCH_SEGMENTS: usize = 64;
+
+/// Locks under which factors are compared: 1,024 x 8 bytes. A comparison is 1 us, so that two of different invoices seldom meet.
+pub const GUESS_STRIPES: usize = 1_024;
+
 /// How old the date of a new invoice may be, in days, unless configured.
 pub const ISSUE_DAYS_BACK: u32 = 31;
 
@@ -152,6 +204,11 @@ pub const ISSUE_DAYS_BACK: u32 = 31;
 pub const KEY_FILE_BYTES_MAX: usize = 16 << 10;
 
 const _: () = assert!(HOST_LEN_MAX + 8 + 3 + (QR_PAYLOAD_BYTES_MAX * 8).div_ceil(5) <= 311);
+// A word of a digest, four bytes, names a cell; a segment is whole words of eight cells.
+const _: () = assert!(SKETCH_CELLS <= 1 << 32 && SKETCH_CELLS.is_power_of_two());
+const _: () = assert!(SKETCH_SEGMENTS.is_power_of_two() && SKETCH_CELLS / SKETCH_SEGMENTS >= 8);
+// Stripe and shard come from two bytes and one.
+const _: () = assert!(GUESS_STRIPES <= 1 << 16 && GUESS_STRIPES.is_power_of_two() && QUOTA_SHARDS <= 256 && QUOTA_SHARDS.is_power_of_two());
 const _: () = assert!(FSCK_CHUNK.is_power_of_two() && FSCK_CHUNK >= 256);
 // A frame of 1,024 in flight and another one behind it.
 const _: () = assert!(ISSUE_IN_FLIGHT_MAX >= 2 * 1_024);

@@ -1,5 +1,6 @@
 //! The one API of the product: wires the floors and decides nothing. The clock and the source of randomness are read here and nowhere below.
 
+mod asking;
 mod resubmit;
 mod upkeep;
 
@@ -29,14 +30,15 @@ use crate::domain::taxpayer::TaxpayerId;
 use crate::domain::time::{Day, UnixMillis};
 use crate::issue::{self, Randomness};
 use crate::ledger::{
-    Creation, Fsck, FsckReport, Home, InvRecord, Ledger, LedgerError, Observer, Opening, Outcome, Receipt, Refusal, Remark, Sealed, StoreError,
-    StoreSizes, Submission, SubmitError,
+    Creation, Fsck, FsckReport, Home, Ledger, LedgerError, Observer, Opening, Outcome, Receipt, Refusal, Remark, Sealed, StoreError, StoreSizes,
+    Submission, SubmitError,
 };
-use crate::limits::{BATCH_IDS_MAX, ISSUE_DAYS_BACK, KEY_FILE_BYTES_MAX};
-use crate::verify::answer::{Answer, AsOf};
-use crate::verify::check::{self, Buyer, Registered};
-use crate::verify::query::{Factors, Query, Question};
+use crate::limits::{ISSUE_DAYS_BACK, KEY_FILE_BYTES_MAX};
+use crate::verify::answer::Answer;
+use crate::verify::query::Question;
+use crate::verify::quota::{Policies, Quota};
 
+pub use asking::{Asked, Counting};
 pub use resubmit::Resubmitted;
 pub use upkeep::{Checkup, KeyTrouble};
 
@@ -117,6 +119,8 @@ pub struct Config {
     pub kdf: KdfCost,
     /// How old a new invoice's date may be, days.
     pub days_back: u32,
+    /// How much anybody may ask.
+    pub quotas: Policies,
     /// Told of commits.
     pub observer: Option<Observer>,
     /// Where the time comes from: the system, but for tests.
@@ -133,6 +137,7 @@ impl Config {
             sizes: StoreSizes::default(),
             kdf: KdfCost::STANDARD,
             days_back: ISSUE_DAYS_BACK,
+            quotas: Policies::STANDARD,
             observer: None,
             clock: Arc::new(now),
         }
@@ -219,6 +224,7 @@ pub struct Engine {
     keyring: Option<Arc<Keyring>>,
     host: Host,
     days_back: u32,
+    quota: Quota,
     clock: crate::ledger::Clock,
 }
 
@@ -288,7 +294,8 @@ impl Engine {
             clock: Arc::clone(&config.clock),
             observer: config.observer.clone(),
         })?;
-        Ok(Engine { ledger, keyring: Some(keyring), host, days_back: config.days_back, clock: config.clock })
+        let quota = Quota::new(config.quotas, random()?);
+        Ok(Engine { ledger, keyring: Some(keyring), host, days_back: config.days_back, quota, clock: config.clock })
     }
 
     /// Opens what [`Engine::create`] made.
@@ -301,7 +308,8 @@ impl Engine {
             clock: Arc::clone(&config.clock),
             observer: config.observer,
         })?;
-        Ok(Engine { ledger, keyring, host: parse_host(&config.host)?, days_back: config.days_back, clock: config.clock })
+        let quota = Quota::new(config.quotas, random()?);
+        Ok(Engine { ledger, keyring, host: parse_host(&config.host)?, days_back: config.days_back, quota, clock: config.clock })
     }
 
     /// The ledger, for reading.
@@ -395,70 +403,6 @@ impl Engine {
 
     fn decide(&self, submission: Submission) -> Result<Submitted, EngineError> {
         Pending { warnings: Vec::new(), outcome: self.ledger.submit(submission) }.wait()
-    }
-
-    /// Answers a question. A match is counted.
-    pub fn verify(&self, question: &Question) -> Result<Answer, EngineError> {
-        let mut answers = self.verify_many(std::slice::from_ref(question))?;
-        Ok(answers.pop().unwrap_or_else(|| unreachable!("one question has one answer")))
-    }
-
-    /// Answers questions in their order, all as of one ledger state. At most [`BATCH_IDS_MAX`] are read at a time.
-    pub fn verify_many(&self, questions: &[Question]) -> Result<Vec<Answer>, EngineError> {
-        let mut answers = Vec::with_capacity(questions.len());
-        for questions in questions.chunks(BATCH_IDS_MAX) {
-            let ids: Vec<Option<InvoiceId>> = questions.iter().map(|question| question.query.as_ref().ok().map(|query| query.id())).collect();
-            // Keys that share blocks are read once if they come in order.
-            let mut sorted: Vec<InvoiceId> = ids.iter().flatten().copied().collect();
-            sorted.sort_unstable();
-            sorted.dedup();
-            let (published, rows) = match sorted.as_slice() {
-                [id] => self.ledger.look_up(*id).map(|(published, row)| (published, vec![row]))?,
-                many => self.ledger.look_up_many(many)?,
-            };
-            let now = (self.clock)();
-            for (question, id) in questions.iter().zip(ids) {
-                let row = id.and_then(|id| sorted.binary_search(&id).ok()).and_then(|at| rows.get(at)).and_then(Option::as_ref);
-                answers.push(self.answer(question, row, AsOf::new(&published, now))?);
-            }
-        }
-        Ok(answers)
-    }
-
-    fn answer(&self, question: &Question, row: Option<&Arc<InvRecord>>, as_of: AsOf) -> Result<Answer, EngineError> {
-        let query = match &question.query {
-            Ok(query) => query,
-            Err(why) => return Ok(Answer::unanswerable(why.clone(), as_of)),
-        };
-        let mark = self.ledger.mark(query.id()).map(|marked| marked.mark);
-        let row = row.map(Arc::as_ref);
-        let now = as_of.time;
-        let body = self.body_to_compare(query, row)?;
-        let buyer = match body.as_ref().map(Invoice::buyer_id) {
-            Some(Some(buyer)) => Buyer::Stated(buyer),
-            Some(None) => Buyer::Absent,
-            None => Buyer::Unread,
-        };
-        let registered = Registered { row, mark, behind: self.ledger.is_behind(), incomplete: self.ledger.has_lost_leaves(), buyer };
-        let checked = check::check(query, registered, self.ledger.keys());
-        let mut answer = Answer::checked(query, checked, row, mark, as_of);
-        answer.crc_ok = question.crc_ok;
-        if answer.verdict.matched() {
-            let tally = self.ledger.counts().add(query.id(), now)?;
-            (answer.count, answer.first_verified) = (tally.count, tally.first);
-        }
-        Ok(answer)
-    }
-
-    /// The invoice in full, where a question says something of it that is not on its face.
-    fn body_to_compare(&self, query: &Query, row: Option<&InvRecord>) -> Result<Option<Invoice>, EngineError> {
-        match (query, row) {
-            (Query::Factors(Factors { buyer_id: Some(_), .. }), Some(row)) if self.is_unlocked() => {
-                let Ok(face) = canonical::decode_face(&row.face) else { return Ok(None) };
-                Ok(self.contents(row.index, &row.commit, &face)?.map(|(_, invoice)| invoice))
-            }
-            (Query::Factors(_) | Query::Signed(_), _) => Ok(None),
-        }
     }
 
     /// Adds what only the encrypted body knows to an answer that matched: to be masked before it is shown.

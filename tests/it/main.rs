@@ -18,6 +18,7 @@ mod model;
 mod note;
 mod qr;
 mod qr_image;
+mod quota;
 mod rebuild;
 mod reopen;
 mod rules;

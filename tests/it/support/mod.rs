@@ -25,6 +25,7 @@ use fapiao::domain::time::{Day, UnixMillis};
 use fapiao::engine::{Config, Engine, EngineError, FullReceipt, Logged, Submitted, keyring_path};
 use fapiao::ledger::{Observer, Refusal, Sealed, StoreSizes};
 use fapiao::verify::query::{Question, Typed};
+use fapiao::verify::quota::Policies;
 use fapiao::verify::verdict::Verdict;
 use rocksdb::{DB, Options};
 use serde_json::{Value, json};
@@ -94,6 +95,7 @@ impl Site {
             sizes: StoreSizes { block_cache: 8 << 20, wal: 64 << 20 },
             kdf: KdfCost::TRIVIAL,
             days_back: self.days_back,
+            quotas: Policies::STANDARD,
             observer: self.observer.clone(),
             clock: Arc::new(move || UnixMillis(clock.load(Ordering::SeqCst))),
         }
