@@ -187,7 +187,7 @@ pub const SKETCH_ROWS: usize = 4;
 /// Cells of a row: 4 Mi of a byte each, 16 MiB a sketch, 48 MiB for three. To fill the share p of each row to n takes at least p x 4 Mi x n failures in a day,
 /// each on an invoice that exists, and touches p^4 of all others. Without a token (n = 20) that is, for 1 in 16, p = 1/2 and 42 million failures, the whole
 /// day's quota of 49 addresses; for 1 in 10,000, p = 1/10, 8.4 million and 10 addresses. Who is touched has to show all 20 digits, total and tax ids,
-/// or the signed code.
+/// or the signed code. Ten million honest slips a day leave two or three in a cell.
 pub const SKETCH_CELLS: usize = 4 << 20;
 
 /// Segments of a row, of which an asker has one for all of its invoices, 64 Ki cells: a single hostile key that fills its four touches 1 in 64^4 of the

@@ -308,6 +308,36 @@ fn failures_are_forgotten_at_midnight_in_china() {
     assert_eq!(told(&engine, &KEY, &typed(&face)), Verdict::Genuine);
 }
 
+/// While many guess, the day changes: those who are on their way count for the new day, and each day has its twenty.
+#[test]
+fn midnight_gives_no_extra_tries() {
+    let (site, engine) = unhurried();
+    let face = issued(&engine, Kind::Electronic, 1);
+    let (wrong, compared, done) = (wrong(&face), AtomicUsize::new(0), AtomicUsize::new(0));
+    for day in 1..=5 {
+        thread::scope(|scope| {
+            for nth in 0..8 {
+                let (engine, wrong, compared, done) = (&engine, &wrong, &compared, &done);
+                scope.spawn(move || {
+                    while done.load(Ordering::SeqCst) < day {
+                        compared.fetch_add(usize::from(ask(engine, &address(nth), wrong).verdict == Verdict::Mismatch), Ordering::SeqCst);
+                    }
+                    // On the new day.
+                    for _ in 0..30 {
+                        compared.fetch_add(usize::from(ask(engine, &address(nth), wrong).verdict == Verdict::Mismatch), Ordering::SeqCst);
+                    }
+                });
+            }
+            while compared.load(Ordering::SeqCst) < 20 * day {
+                thread::yield_now();
+            }
+            site.set_now(site.now().next_day());
+            done.store(day, Ordering::SeqCst);
+        });
+        assert_eq!(compared.load(Ordering::SeqCst), 20 * (day + 1));
+    }
+}
+
 /// A pure quota, and what a comparison of factors comes to.
 fn guarded(quota: &Quota, asker: &Asker, question: &Question, verdict: Verdict) -> bool {
     let known = quota.known(asker).expect("under a quota");
@@ -333,12 +363,15 @@ fn about(number: u32) -> Question {
 #[test]
 fn whoever_fails_everywhere_hurts_nobody_else() {
     let quota = Quota::new(Policies::STANDARD, [3; 16]);
+    let mut early = 0;
     for number in 1..=100_000 {
         let question = about(number);
-        for _ in 0..10 {
-            guarded(&quota, &KEY, &question, Verdict::Mismatch);
-        }
+        let compared = (0..12).filter(|_| guarded(&quota, &KEY, &question, Verdict::Mismatch)).count();
+        // Its own segments fill up, so that it has fewer tries in the end. It never has more.
+        assert!(compared <= 10, "{compared} tries on {number}");
+        early += if number <= 5_000 { compared } else { 0 };
     }
+    assert!(early > 49_900, "{early} of 50,000");
     assert!(!guarded(&quota, &KEY, &about(5), Verdict::Genuine));
     for nth in 0..200 {
         for number in 1..=50 {
