@@ -142,6 +142,28 @@ pub const FSCK_POINT_READS: usize = 256;
 /// Invoices by which a check estimates how the rows of a table spread over its keys, to share them out.
 pub const FSCK_SAMPLES: u64 = 1_024;
 
+/// Taxpayers that one caller acts for at most: a large bookkeeping agency. The row of one with all of them is 500 x 21 bytes, and stays with its
+/// regions (100 x 7) and its label below the 16 KiB of a stored value.
+pub const CALLER_TAXPAYERS_MAX: usize = 500;
+
+/// Regions of one caller at most: the country has 36 bureaus, and a province fewer than 30 cities.
+pub const CALLER_REGIONS_MAX: usize = 100;
+
+/// What an administrator calls a caller, in bytes of UTF-8: one line.
+pub const CALLER_LABEL_BYTES_MAX: usize = 200;
+
+/// Callers whose rows are kept in memory: about 400 bytes each, 26 MB. Beyond that all are forgotten, and read again as they come.
+pub const CALLERS_CACHED_MAX: usize = 65_536;
+
+/// Callers, or entries of the audit trail, in one page at most: below 16 MiB of the largest callers, usually 200 KB.
+pub const PAGE_ROWS_MAX: usize = 1_000;
+
+/// Subject of an entry of the audit trail at most, in bytes: a range of numbers (12 + 2 x 8 digits) and a taxpayer take 50.
+pub const AUDIT_SUBJECT_BYTES_MAX: usize = 128;
+
+/// Outcome of an entry of the audit trail at most, in bytes: a code.
+pub const AUDIT_OUTCOME_BYTES_MAX: usize = 32;
+
 /// Ids looked up in one read at most.
 pub const BATCH_IDS_MAX: usize = 256;
 
@@ -212,6 +234,8 @@ const _: () = assert!(GUESS_STRIPES <= 1 << 16 && GUESS_STRIPES.is_power_of_two(
 const _: () = assert!(FSCK_CHUNK.is_power_of_two() && FSCK_CHUNK >= 256);
 // A frame of 1,024 in flight and another one behind it.
 const _: () = assert!(ISSUE_IN_FLIGHT_MAX >= 2 * 1_024);
+// A caller's row fits a stored value, with 200 bytes of everything else.
+const _: () = assert!(CALLER_TAXPAYERS_MAX * 21 + CALLER_REGIONS_MAX * 7 + CALLER_LABEL_BYTES_MAX + 200 <= 16 << 10);
 // Lengths and counts are written as u16.
 const _: () = assert!(TEXT_BYTES_MAX <= 0xffff);
 const _: () = assert!(LINES_MAX <= 0xffff);

@@ -7,6 +7,8 @@ use super::open::DataOptions;
 use super::{Exit, Failure, print};
 use crate::channel::{json as drafts, receipt};
 use crate::domain::allotment::Mark;
+use crate::domain::audit::Act;
+use crate::domain::caller::Caller;
 use crate::domain::number::{InvoiceCode, InvoiceId, InvoiceNumber};
 use crate::domain::taxpayer::TaxpayerId;
 use crate::engine::{Engine, Submitted};
@@ -78,7 +80,7 @@ impl Void {
         };
         let engine = self.data.open()?;
         let submitted = engine.void(id, seller)?;
-        finish(&engine, submitted, self.json)
+        finish(&engine, Act::InvoiceVoided, &id.to_string(), submitted, self.json)
     }
 }
 
@@ -93,7 +95,7 @@ impl Status {
         let id = self.id.parse()?;
         let engine = self.data.open()?;
         let submitted = engine.status(id, mark)?;
-        finish(&engine, submitted, self.json)
+        finish(&engine, Act::InvoiceMarked, &format!("{id} {}", mark.name()), submitted, self.json)
     }
 }
 
@@ -119,8 +121,9 @@ pub(super) fn outcome(engine: &Engine, submitted: &Submitted) -> Result<(Value, 
     })
 }
 
-/// Prints what became of a submission.
-pub(super) fn finish(engine: &Engine, submitted: Submitted, json: bool) -> Result<Exit, Failure> {
+/// Enters a decided act of the console into the audit trail, and prints what became of it.
+pub(super) fn finish(engine: &Engine, act: Act, subject: &str, submitted: Submitted, json: bool) -> Result<Exit, Failure> {
+    engine.record(&Caller::CONSOLE, act, subject, submitted.code())?;
     let (value, exit) = outcome(engine, &submitted)?;
     let text = match &submitted {
         Submitted::Logged(logged) if logged.repeated => format!("已登记 already logged at leaf {}", logged.index),

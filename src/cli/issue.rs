@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, select};
+use data_encoding::HEXLOWER;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
@@ -25,8 +26,8 @@ use super::events::outcome;
 use super::open::DataOptions;
 use super::{Exit, Failure};
 use crate::channel::json::{DRAFT_BYTES_MAX, parse_draft};
-use crate::domain::fault::{Fault, Severity};
-use crate::engine::{Engine, EngineError, Pending};
+use crate::domain::fault::Severity;
+use crate::engine::{Engine, EngineError, Pending, Submitted};
 use crate::ledger::SubmitError;
 use crate::limits::{ISSUE_IN_FLIGHT_MAX, ISSUE_UNPARSED_MAX};
 
@@ -196,6 +197,7 @@ fn begin_each(engine: &Engine, purpose: Purpose, unparsed: &Receiver<Unparsed>, 
                 drop(begun.send(Begun { line, pending, answer }));
                 continue;
             }
+            Ok(Step::Decided(submitted)) => outcome(engine, &submitted),
             Ok(Step::Answered(value, exit)) => Ok((value, exit)),
             Err(error) => unless_unavailable(error),
         };
@@ -248,6 +250,7 @@ fn next<T>(queue: &Receiver<T>, out: &mut impl Write) -> io::Result<Option<T>> {
 /// How far a draft came without waiting.
 enum Step {
     Begun(Pending),
+    Decided(Submitted),
     Answered(Value, Exit),
 }
 
@@ -256,18 +259,20 @@ fn begin(engine: &Engine, bytes: &[u8], purpose: Purpose) -> Result<Step, Engine
         Ok(draft) => draft,
         Err(error) => return Ok(Step::Answered(json!({ "status": "malformed", "en": error.to_string(), "zh": "不是有效的JSON" }), Exit::Usage)),
     };
-    let faulty = |faults: Vec<Fault>| {
-        let refused = faults.iter().any(|fault| fault.severity == Severity::Fault);
-        let status = if refused { "faulty" } else { "acceptable" };
-        let exit = if refused { Exit::Other } else { Exit::Fine };
-        Step::Answered(json!({ "status": status, "faults": crate::channel::json::faults(&faults) }), exit)
-    };
     if purpose == Purpose::DryRun {
-        return engine.check_draft(&draft, false).map(faulty);
+        let faults = engine.check_draft(&draft, false)?;
+        let refused = faults.iter().any(|fault| fault.severity == Severity::Fault);
+        let (status, exit) = if refused { ("faulty", Exit::Other) } else { ("acceptable", Exit::Fine) };
+        let mut value = json!({ "status": status, "faults": crate::channel::json::faults(&faults) });
+        // What the issuer would sign; absent while the draft lacks what a signed one must state.
+        if let (Some(object), Ok(message)) = (value.as_object_mut(), engine.submission_message(&draft, false)?) {
+            object.insert("submission_message".into(), HEXLOWER.encode(&message).into());
+        }
+        return Ok(Step::Answered(value, exit));
     }
     match engine.begin(&draft, purpose == Purpose::Import) {
         Ok(Ok(pending)) => Ok(Step::Begun(pending)),
-        Ok(Err(faults)) => Ok(faulty(faults)),
+        Ok(Err(decided)) => Ok(Step::Decided(decided)),
         Err(EngineError::Seal(error)) => {
             Ok(Step::Answered(json!({ "status": "malformed", "en": error.to_string(), "zh": "内容超出可签名的范围" }), Exit::Usage))
         }

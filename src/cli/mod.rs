@@ -2,6 +2,7 @@
 
 mod allot;
 mod backup;
+mod callers;
 mod demo;
 mod doctor;
 mod events;
@@ -60,6 +61,11 @@ enum Command {
     /// Allot numbers to taxpayers, mark ranges, list both. 发票领用
     #[command(subcommand)]
     Allot(allot::Allot),
+    /// Enrol those who may ask a server, list and revoke them. 调用方
+    #[command(subcommand)]
+    Callers(callers::Callers),
+    /// Show what was done with a privilege. 审计
+    Audit(callers::Audit),
     /// Issue drafts: JSON lines in, receipts as JSON lines out. 开具
     Issue(issue::Issue),
     /// Bring in historic invoices: complete drafts, kept as they are. 导入
@@ -123,7 +129,9 @@ impl Failure {
     fn exit(&self) -> Exit {
         match self {
             Failure::Usage(_) => Exit::Usage,
-            Failure::Engine(EngineError::Locked | EngineError::Host(_) | EngineError::Reason) => Exit::Usage,
+            Failure::Engine(
+                EngineError::Locked | EngineError::Host(_) | EngineError::Reason | EngineError::Enrolment(_) | EngineError::NoSuchCaller(_),
+            ) => Exit::Usage,
             Failure::Engine(EngineError::Backup(
                 BackupError::Absent(_) | BackupError::NotEmpty(_) | BackupError::OtherLog { .. } | BackupError::NoSuchSize { .. },
             )) => Exit::Usage,
@@ -143,6 +151,8 @@ pub fn run() -> ExitCode {
         Command::Demo(command) => command.run(),
         Command::Keys(command) => command.run(),
         Command::Allot(command) => command.run(),
+        Command::Callers(command) => command.run(),
+        Command::Audit(command) => command.run(),
         Command::Issue(command) => command.run(),
         Command::Import(command) => command.run(),
         Command::Resubmit(command) => command.run(),

@@ -131,7 +131,7 @@ impl Engine {
         match (query, row) {
             (Query::Factors(Factors { buyer_id: Some(_), .. }), Some(row)) if self.is_unlocked() => {
                 let Ok(face) = canonical::decode_face(&row.face) else { return Ok(None) };
-                Ok(self.contents(row.index, &row.commit, &face)?.map(|(_, invoice)| invoice))
+                Ok(self.contents(row.index, &row.commit, &face)?.map(|contents| contents.invoice))
             }
             (Query::Factors(_) | Query::Signed(_), _) => Ok(None),
         }

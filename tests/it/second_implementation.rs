@@ -73,7 +73,7 @@ fn vector(name: impl Into<String>, request: Value, reply: Value) -> Vector {
 }
 
 /// Answers of the Python program, in order. Only that something is an error is compared, not in which words.
-fn python(requests: &[Value]) -> Vec<Value> {
+pub(crate) fn python(requests: &[Value]) -> Vec<Value> {
     let interpreter = std::env::var("FAPIAO_PYTHON").unwrap_or_else(|_| "python3".into());
     let mut child = Command::new(&interpreter)
         .arg(root("tests/second_implementation.py"))
@@ -141,7 +141,7 @@ fn made() -> Vec<Made> {
         .collect()
 }
 
-/// Through the same code that issues; with an issuer's signature, which nobody submits yet, on the fixtures in pinyin.
+/// Through the same code that issues; with an issuer's signature on the fixtures in pinyin.
 fn make(name: &str, accepted: Accepted, check_code: CheckCode) -> Made {
     let keys = keyring(name);
     let random = Randomness { salt: short(fixed("salt", name)), nonce: short(fixed("nonce", name)), event_salt: short(fixed("event salt", name)) };
