@@ -2,7 +2,7 @@
 
 use data_encoding::HEXLOWER;
 use fapiao::channel::json::{draft_of_signed, parse_draft};
-use fapiao::codec::canonical::IssuerSlot;
+use fapiao::codec::canonical::{self, IssuerSlot};
 use fapiao::codec::event::{Algorithm, Role as KeyRole};
 use fapiao::crypto::hash;
 use fapiao::crypto::sign::{self, SigningKey};
@@ -197,22 +197,28 @@ fn a_second_implementation_signs_what_is_accepted() {
     let caller = issuer(&[seller()], Some(&key()));
     let drafts: Vec<(Kind, Value)> = Kind::ALL.into_iter().map(|kind| (kind, complete(kind, 1))).collect();
     let zeros = "00".repeat(32);
-    let requests: Vec<Value> = drafts
-        .iter()
-        .map(|(_, draft)| {
-            json!({
-                "op": "encode", "draft": draft, "check_code": CHECK_CODE, "salt": "00".repeat(16), "authority_seed": zeros, "tag_key": zeros,
-                "host": "fapiao.example", "issuer_seed": "07".repeat(32),
-            })
+    let request = |draft: &Value| {
+        json!({
+            "op": "encode", "draft": draft, "check_code": CHECK_CODE, "salt": "00".repeat(16), "authority_seed": zeros, "tag_key": zeros,
+            "host": "fapiao.example",
         })
-        .collect();
+    };
+    let mut requests: Vec<Value> = drafts.iter().map(|(_, draft)| request(draft)).collect();
+    requests.iter_mut().for_each(|request| request["issuer_seed"] = json!("07".repeat(32)));
+    let mut signed = Vec::new();
     for ((kind, mut draft), reply) in drafts.into_iter().zip(python(&requests)) {
         let rest = HEXLOWER.decode(reply["rest"].as_str().expect("a rest").as_bytes()).expect("hex");
         let (key_id, signature) = rest.last_chunk::<72>().expect("a slot").split_at(8);
         draft["issuer"] = json!({ "key_id": HEXLOWER.encode(key_id), "signature": HEXLOWER.encode(signature) });
         logged(submit_as(&engine, &draft, &caller));
-        let slot = slot_of(&engine, kind, 1).expect("a signature");
-        assert_eq!((&slot.key_id.0[..], &slot.signature[..]), (key_id, signature));
+        let (invoice, slot) = engine.signed_invoice(id(kind, 1)).expect("readable").expect("issued");
+        assert_eq!(HEXLOWER.encode(&canonical::encode_rest(&invoice, slot.as_ref())), HEXLOWER.encode(&rest));
+        signed.push((request(&draft), reply));
+    }
+    // And it reads a draft that is signed already as we do.
+    let requests: Vec<Value> = signed.iter().map(|(request, _)| request.clone()).collect();
+    for ((_, expected), reply) in signed.iter().zip(python(&requests)) {
+        assert_eq!(&reply, expected);
     }
 }
 
