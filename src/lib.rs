@@ -8,6 +8,7 @@
 
 // 0
 pub mod limits;
+pub mod metrics;
 // 1: what an invoice is
 pub mod domain;
 // 2: bytes and keys, pure

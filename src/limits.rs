@@ -225,6 +225,73 @@ pub const ISSUE_DAYS_BACK: u32 = 31;
 /// An encrypted key file at most, in bytes: 64 keys of 42 bytes and the header, with room to spare.
 pub const KEY_FILE_BYTES_MAX: usize = 16 << 10;
 
+/// Connections of the HTTP server at most. Each takes about 12 KiB idle and [`HTTP_BUFFER_BYTES`] more at worst: 200 MiB, and 450 MiB.
+/// Whoever comes later waits in the listen queue.
+pub const HTTP_CONNECTIONS_MAX: usize = 16_384;
+
+/// Connections that may wait to be accepted.
+pub const HTTP_BACKLOG: u32 = 4_096;
+
+/// Read buffer of an HTTP/1 connection, and the head of a request at most, in bytes: a bearer token is 80, a QR payload 271, and proxies add a few
+/// hundred.
+pub const HTTP_BUFFER_BYTES: usize = 16 << 10;
+
+/// Header fields of a request at most: browsers send about 20.
+pub const HTTP_HEADERS_MAX: usize = 64;
+
+/// Until the head of a request is complete, in seconds; also how long a connection may lie idle between two requests.
+pub const HTTP_HEAD_SECS: u64 = 30;
+
+/// Until the body of a request is complete, in seconds; for bulk bodies, until the next piece of it.
+pub const HTTP_BODY_SECS: u64 = 30;
+
+/// Until the peer takes some of an answer, in seconds.
+pub const HTTP_WRITE_SECS: u64 = 30;
+
+/// Until a request is answered, in seconds, bulk aside: ten fsyncs of a slow disk are 1 s.
+pub const HTTP_ANSWER_SECS: u64 = 30;
+
+/// Requests of one HTTP/2 connection at a time.
+pub const HTTP2_STREAMS_MAX: u32 = 128;
+
+/// Body of a question or of an administrative request at most, in bytes: the longest question has a QR text of 1,024 characters, each written as
+/// `\u0000` at worst.
+pub const JSON_BODY_BYTES_MAX: usize = 16 << 10;
+
+/// Request bodies in memory at most, in KiB: 64 drafts of the largest size, or 16,384 ordinary requests.
+pub const HTTP_BODIES_KIB_MAX: usize = 256 << 10;
+
+/// Body of a bulk request at most, in bytes: a million drafts of 2 KiB. It is never in memory as a whole.
+pub const BULK_BODY_BYTES_MAX: u64 = 2 << 30;
+
+/// Bulk requests at a time: each has its own threads, and two of them fill the sequencer.
+pub const BULK_AT_ONCE_MAX: usize = 4;
+
+/// Pieces of a bulk body, or of its answer, that wait for whoever reads them: 16 of at most 64 KiB are 1 MiB each way.
+pub const BULK_PIECES_MAX: usize = 16;
+
+/// An answer to a bulk request is sent in pieces of this size, in bytes, or whenever more input has to be waited for.
+pub const BULK_PIECE_BYTES: usize = 64 << 10;
+
+/// Submissions over HTTP, bulk aside, that may wait for their commit: with those of bulk requests no more than the sequencer's queue takes, so that no
+/// thread of the server ever waits to hand one in.
+pub const HTTP_SUBMISSIONS_MAX: usize = 2_048;
+
+/// Threads for what reads and syncs files, so that answering questions does not wait for it: proofs, disclosures, the audit table.
+pub const HTTP_BLOCKING_THREADS: usize = 32;
+
+/// Threads that serve sockets, at most.
+pub const HTTP_THREADS_MAX: usize = 256;
+
+/// How long requests under way may take to end once the server was told to stop, in seconds.
+pub const HTTP_DRAIN_SECS: u64 = 30;
+
+/// A configuration file at most, in bytes.
+pub const CONFIG_BYTES_MAX: usize = 64 << 10;
+
+/// Addresses of proxies whose word is taken, at most.
+pub const PROXIES_MAX: usize = 64;
+
 const _: () = assert!(HOST_LEN_MAX + 8 + 3 + (QR_PAYLOAD_BYTES_MAX * 8).div_ceil(5) <= 311);
 // A word of a digest, four bytes, names a cell; a segment is whole words of eight cells.
 const _: () = assert!(SKETCH_CELLS <= 1 << 32 && SKETCH_CELLS.is_power_of_two());
@@ -241,3 +308,5 @@ const _: () = assert!(TEXT_BYTES_MAX <= 0xffff);
 const _: () = assert!(LINES_MAX <= 0xffff);
 const _: () = assert!(QR_TEXT_MAX <= 0xffff);
 const _: () = assert!(LINES_MAX * 588 + 40 * TEXT_BYTES_MAX <= REST_BYTES_MAX);
+// Pipelines of bulk requests submit from at most this many threads each, and every one waits by itself.
+const _: () = assert!(HTTP_SUBMISSIONS_MAX < QUEUE_MAX);

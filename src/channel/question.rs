@@ -2,6 +2,7 @@
 
 use super::qr::{self, QrFault, Scanned};
 use crate::codec::proof;
+use crate::crypto::note::Host;
 use crate::domain::kind::Kind;
 use crate::verify::query::{CheckDigits, Factors, Query, Question, SignedClaim, Unanswerable, unsupported};
 
@@ -35,4 +36,9 @@ pub fn of_qr(text: &str) -> Question {
         }
         Err(QrFault::Unsupported(what)) => Question { query: Err(unsupported(what)), digest, crc_ok: None },
     }
+}
+
+/// The question in what stands behind `/Q/`: the same as that of the whole text.
+pub fn of_payload(host: &Host, payload: &str) -> Question {
+    of_qr(&qr::print_address(host, payload))
 }

@@ -1,16 +1,13 @@
 //! `fapiao callers` and `fapiao audit`: who may ask a server, and what was done with a privilege.
 
 use clap::{Args, Subcommand, ValueEnum};
-use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
 
 use super::open::DataOptions;
 use super::{Exit, Failure, print};
-use crate::codec::event::{Algorithm, Role as KeyRole};
-use crate::crypto::hash;
+use crate::channel::caller::{end_of, entry_json, key, key_id, to_json};
 use crate::domain::caller::{Caller, CallerId, Region, Role};
 use crate::domain::taxpayer::TaxpayerId;
-use crate::domain::time::{Day, UnixMillis};
 use crate::engine::{Listed, NewCaller, Territory};
 use crate::limits::PAGE_ROWS_MAX;
 
@@ -142,7 +139,7 @@ fn understood<T>(text: &str, option: &str, what: &str, parse: impl FnOnce(&str) 
 }
 
 fn public_key(text: &str) -> Result<[u8; 32], Failure> {
-    understood(text, "--issuer-key", "64 lower-case hex digits", |text| HEXLOWER.decode(text.as_bytes()).ok()?.try_into().ok())
+    understood(text, "--issuer-key", "64 lower-case hex digits", key)
 }
 
 fn caller_id(text: &str) -> Result<CallerId, Failure> {
@@ -176,15 +173,10 @@ impl Callers {
     }
 }
 
-fn key_id(key: &[u8; 32]) -> String {
-    hash::key_id(Algorithm::Ed25519, KeyRole::Issuer, key).to_string()
-}
-
 impl Add {
     fn run(self) -> Result<Exit, Failure> {
         let taxpayers = self.taxpayers.iter().map(|text| understood(text, "--taxpayer", "a taxpayer id", TaxpayerId::parse));
         let regions = self.regions.iter().map(|text| understood(text, "--region", "2, 4 or 6 digits", Region::parse));
-        let end_of = |text: &str| Some(Day::parse(text)?.plus_days(1)?.start());
         let issuer_key = self.issuer_key.as_deref().map(public_key).transpose()?;
         let new = NewCaller {
             role: self.role.into(),
@@ -207,21 +199,6 @@ impl Add {
     }
 }
 
-/// A caller as the interfaces show it.
-fn listed(Listed { id, caller, label, created, expires, revoked }: &Listed) -> Value {
-    json!({
-        "id": id.to_string(),
-        "role": caller.role.name(),
-        "taxpayers": caller.taxpayers.iter().map(TaxpayerId::as_str).collect::<Vec<_>>(),
-        "regions": caller.regions.iter().map(Region::as_str).collect::<Vec<_>>(),
-        "issuer_key_id": caller.issuer_key.map(|key| key_id(&key)),
-        "label": label,
-        "created": created.to_string(),
-        "expires": expires.map(|time: UnixMillis| time.to_string()),
-        "revoked": revoked.map(|time: UnixMillis| time.to_string()),
-    })
-}
-
 impl List {
     fn run(&self) -> Result<Exit, Failure> {
         let engine = self.data.open_to_read()?;
@@ -237,7 +214,7 @@ impl List {
                     (None, None) => String::new(),
                 };
                 let taxpayers = caller.taxpayers.iter().map(TaxpayerId::as_str).collect::<Vec<_>>().join(",");
-                print(self.json, &listed(one), format!("{id}  {}  {taxpayers}  {state}  {label}", caller.role.name()).trim_end())?;
+                print(self.json, &to_json(one), format!("{id}  {}  {taxpayers}  {state}  {label}", caller.role.name()).trim_end())?;
                 any = true;
             }
             match page.last() {
@@ -256,11 +233,8 @@ impl Audit {
     pub(super) fn run(&self) -> Result<Exit, Failure> {
         let engine = self.data.open_to_read()?;
         for (number, entry) in engine.audit_entries(self.from, self.limit)? {
+            let value = entry_json(number, &entry);
             let by = entry.by.map(|id| id.to_string());
-            let value = json!({
-                "number": number, "time": entry.time.to_string(), "by": by, "role": entry.role.name(), "act": entry.act.name(),
-                "subject": entry.subject, "outcome": entry.outcome,
-            });
             let (by, role) = (by.as_deref().unwrap_or("console"), entry.role.name());
             print(self.json, &value, &format!("{number}  {}  {by} {role}  {} {}  {}", entry.time, entry.act.name(), entry.subject, entry.outcome))?;
         }

@@ -1,11 +1,10 @@
 //! `fapiao void` and `fapiao status`, and how the outcome of any event is told.
 
 use clap::{Args, ValueEnum};
-use serde_json::{Value, json};
 
 use super::open::DataOptions;
 use super::{Exit, Failure, print};
-use crate::channel::{json as drafts, receipt};
+use crate::channel::receipt::{Detail, outcome};
 use crate::domain::allotment::Mark;
 use crate::domain::audit::Act;
 use crate::domain::caller::Caller;
@@ -99,32 +98,10 @@ impl Status {
     }
 }
 
-/// What became of a submission, as JSON with its receipt.
-pub(super) fn outcome(engine: &Engine, submitted: &Submitted) -> Result<(Value, Exit), Failure> {
-    Ok(match submitted {
-        Submitted::Logged(logged) => {
-            let mut value = receipt::logged_json(logged);
-            if let (Some(object), Some(full)) = (value.as_object_mut(), engine.receipt(logged.index)?) {
-                object.insert("receipt".into(), receipt::to_json(&full));
-                if let Some(codes) = receipt::qr_codes(&full, engine.host()) {
-                    object.insert("signed_qr".into(), codes.signed.into());
-                    object.insert("classic_qr".into(), codes.classic.into());
-                }
-            }
-            (value, Exit::Fine)
-        }
-        Submitted::Faulty(faults) => (json!({ "status": "faulty", "faults": drafts::faults(faults) }), Exit::Other),
-        Submitted::Refused(refusal) => {
-            let value = json!({ "status": "refused", "code": refusal.code(), "zh": refusal.chinese(), "en": refusal.english() });
-            (value, Exit::Other)
-        }
-    })
-}
-
 /// Enters a decided act of the console into the audit trail, and prints what became of it.
 pub(super) fn finish(engine: &Engine, act: Act, subject: &str, submitted: Submitted, json: bool) -> Result<Exit, Failure> {
     engine.record(&Caller::CONSOLE, act, subject, submitted.code())?;
-    let (value, exit) = outcome(engine, &submitted)?;
+    let (value, gravity) = outcome(engine, &submitted, Detail::Receipt)?;
     let text = match &submitted {
         Submitted::Logged(logged) if logged.repeated => format!("已登记 already logged at leaf {}", logged.index),
         Submitted::Logged(logged) => format!("已登记 logged at leaf {}", logged.index),
@@ -134,5 +111,5 @@ pub(super) fn finish(engine: &Engine, act: Act, subject: &str, submitted: Submit
         Submitted::Refused(refusal) => format!("拒绝 refused {}: {} | {}", refusal.code(), refusal.chinese(), refusal.english()),
     };
     print(json, &value, &text)?;
-    Ok(exit)
+    Ok(gravity.into())
 }

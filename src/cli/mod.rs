@@ -3,6 +3,7 @@
 mod allot;
 mod backup;
 mod callers;
+mod configuration;
 mod demo;
 mod doctor;
 mod events;
@@ -16,6 +17,7 @@ mod prove;
 mod resubmit;
 mod runbook;
 pub mod sample;
+mod serve;
 mod verify;
 
 use std::io::{self, Write as _};
@@ -24,6 +26,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use serde_json::Value;
 
+use crate::channel::issuing::IssuingError;
+use crate::channel::receipt::Gravity;
 use crate::engine::EngineError;
 use crate::ledger::{BackupError, LedgerError, StoreError, SubmitError};
 
@@ -68,6 +72,8 @@ enum Command {
     Audit(callers::Audit),
     /// Issue drafts: JSON lines in, receipts as JSON lines out. 开具
     Issue(issue::Issue),
+    /// Serve the engine over HTTP. 服务
+    Serve(serve::Serve),
     /// Bring in historic invoices: complete drafts, kept as they are. 导入
     Import(issue::Import),
     /// Submit receipts of a log that was given up again, with their drafts. 重新提交
@@ -105,6 +111,26 @@ pub(crate) enum Exit {
     Unavailable,
 }
 
+impl From<Gravity> for Exit {
+    fn from(gravity: Gravity) -> Exit {
+        match gravity {
+            Gravity::Fine => Exit::Fine,
+            Gravity::Other => Exit::Other,
+            Gravity::Malformed => Exit::Usage,
+            Gravity::Unavailable => Exit::Unavailable,
+        }
+    }
+}
+
+impl From<IssuingError> for Failure {
+    fn from(error: IssuingError) -> Failure {
+        match error {
+            IssuingError::Stream(error) => Failure::Stream(error),
+            IssuingError::Engine(error) => Failure::Engine(error),
+        }
+    }
+}
+
 /// What a command could not do.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
@@ -114,6 +140,9 @@ pub(crate) enum Failure {
     /// Something about the arguments that only the command can know.
     #[error("{0}")]
     Usage(String),
+    /// An address that cannot be listened on.
+    #[error("{0}")]
+    Listen(String),
     /// Standard input or output.
     #[error("{0}")]
     Stream(#[from] io::Error),
@@ -139,7 +168,9 @@ impl Failure {
             Failure::Engine(EngineError::Ledger(LedgerError::Store(StoreError::Absent(_) | StoreError::Exists(_) | StoreError::LockExists(_)))) => {
                 Exit::Usage
             }
-            Failure::Engine(EngineError::Submit(SubmitError::ClockBehind { .. })) | Failure::Engine(_) | Failure::Stream(_) => Exit::Unavailable,
+            Failure::Engine(EngineError::Submit(SubmitError::ClockBehind { .. })) | Failure::Engine(_) | Failure::Listen(_) | Failure::Stream(_) => {
+                Exit::Unavailable
+            }
         }
     }
 }
@@ -154,6 +185,7 @@ pub fn run() -> ExitCode {
         Command::Callers(command) => command.run(),
         Command::Audit(command) => command.run(),
         Command::Issue(command) => command.run(),
+        Command::Serve(command) => command.run(),
         Command::Import(command) => command.run(),
         Command::Resubmit(command) => command.run(),
         Command::Doctor(command) => command.run(),

@@ -39,8 +39,10 @@ use crate::ledger::{
 };
 use crate::limits::{ISSUE_DAYS_BACK, KEY_FILE_BYTES_MAX};
 use crate::verify::answer::Answer;
+use crate::verify::check;
 use crate::verify::query::Question;
 use crate::verify::quota::{Policies, Quota};
+use crate::verify::verdict::Verdict;
 
 pub use asking::{Asked, Counting};
 pub use callers::{EnrolmentFault, Listed, NewCaller, Territory};
@@ -500,6 +502,12 @@ impl Engine {
         let Some(row) = self.ledger.look_up(id)?.1 else { return Ok(None) };
         let face = canonical::decode_face(&row.face)?;
         Ok(self.contents(row.index, &row.commit, &face)?.map(|Contents { invoice, issuer, .. }| (invoice, issuer)))
+    }
+
+    /// Leaf and state of an issued invoice, for those entitled to it.
+    pub fn standing(&self, id: InvoiceId) -> Result<Option<(u64, Verdict)>, EngineError> {
+        let mark = self.ledger.mark(id).map(|marked| marked.mark);
+        Ok(self.ledger.look_up(id)?.1.map(|row| (row.index, check::state(&row, mark))))
     }
 
     /// The receipt of the leaf at `index`: the same bytes every time.

@@ -12,3 +12,5 @@ pub mod _04_faults {}
 pub mod _05_runbook {}
 #[doc = include_str!("limits.md")]
 pub mod _06_limits {}
+#[doc = include_str!("access.md")]
+pub mod _07_access {}

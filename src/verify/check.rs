@@ -132,7 +132,7 @@ fn agree(claimed: &Factors, face: &Face, buyer: Buyer<'_>) -> bool {
 }
 
 /// The state of a registered invoice, the gravest first.
-fn state(row: &InvRecord, mark: Option<Mark>) -> Verdict {
+pub fn state(row: &InvRecord, mark: Option<Mark>) -> Verdict {
     let red = row.original.is_some();
     let taken_back = row.remaining_amount == 0 && row.remaining_tax == 0;
     if row.suspended.is_some() || matches!(mark, Some(Mark::Lost | Mark::Stolen)) {
