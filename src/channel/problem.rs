@@ -166,6 +166,13 @@ impl Kind {
 pub struct Problem {
     /// Which kind.
     pub kind: Kind,
+    /// Everything else; most requests have no problem and should not carry room for one.
+    pub more: Box<More>,
+}
+
+/// What there is to say beyond the kind of a problem.
+#[derive(Clone, Debug, Default)]
+pub struct More {
     /// What about it, in Chinese and English.
     pub detail: Option<(String, String)>,
     /// Further members.
@@ -181,38 +188,40 @@ pub struct Problem {
 impl Problem {
     /// A problem of this kind, with nothing more to say.
     pub fn new(kind: Kind) -> Problem {
-        Problem { kind, detail: None, members: Map::new(), retry_after: None, allow: None, rate: None }
+        Problem { kind, more: Box::default() }
     }
 
     /// With what is the matter, in Chinese and English.
     pub fn because(kind: Kind, zh: impl Into<String>, en: impl Into<String>) -> Problem {
-        Problem { detail: Some((zh.into(), en.into())), ..Problem::new(kind) }
+        let mut problem = Problem::new(kind);
+        problem.more.detail = Some((zh.into(), en.into()));
+        problem
     }
 
     /// With a further member.
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Problem {
-        self.members.insert(name.to_owned(), value.into());
+        self.more.members.insert(name.to_owned(), value.into());
         self
     }
 
     /// The same may succeed after so many seconds.
     pub fn after(mut self, seconds: u64) -> Problem {
-        self.retry_after = Some(seconds);
+        self.more.retry_after = Some(seconds);
         self
     }
 
     /// The problem in one language. `instance` names the request in the logs.
     pub fn to_json(&self, language: Language, instance: &str) -> Value {
         let (zh, en) = self.kind.title();
-        let mut object = self.members.clone();
+        let mut object = self.more.members.clone();
         object.insert("type".into(), format!("urn:fapiao:problem:{}", self.kind.name()).into());
         object.insert("title".into(), language.pick(zh, en).into());
         object.insert("status".into(), self.kind.status().into());
-        if let Some((zh, en)) = &self.detail {
+        if let Some((zh, en)) = &self.more.detail {
             object.insert("detail".into(), language.pick(zh, en).as_str().into());
         }
         object.insert("instance".into(), format!("urn:fapiao:request:{instance}").into());
-        if let Some(seconds) = self.retry_after {
+        if let Some(seconds) = self.more.retry_after {
             object.insert("retry_after".into(), seconds.into());
         }
         Value::Object(object)

@@ -78,7 +78,10 @@ pub(super) async fn submitted(request: &Request, done: Submitted) -> Handled {
 /// `POST /v1/invoices/check`.
 pub(super) async fn check(mut request: Request) -> Handled {
     let draft = own_draft(&mut request).await?;
-    let faults = request.site.engine.check_draft(&draft, false)?;
+    let faults = match request.site.engine.check_draft_as(&draft, false, &request.caller)? {
+        Ok(faults) => faults,
+        Err(refusal) => return Err(problem::refused(&refusal).into()),
+    };
     let acceptable = faults.iter().all(|fault| fault.severity != Severity::Fault);
     let mut value = json!({ "acceptable": acceptable, "faults": drafts::faults(&faults) });
     // Absent while the draft lacks what a signed one must state.
@@ -92,7 +95,7 @@ pub(super) async fn check(mut request: Request) -> Handled {
 pub(super) async fn invoice(request: Request) -> Handled {
     let id = request.id()?;
     let disclosed = request.blocking(move |engine, caller| {
-        let Some(invoice) = engine.invoice(id)? else { return Ok(None) };
+        let Some((invoice, slot)) = engine.signed_invoice(id)? else { return Ok(None) };
         let parties = [Some(&invoice.seller_id), invoice.buyer_id()];
         let is_party = parties.into_iter().flatten().any(|party| caller.acts_for(party));
         let is_in_charge = caller.role == Role::Administrator && Engine::may_act_in(caller, &id.code);
@@ -107,7 +110,7 @@ pub(super) async fn invoice(request: Request) -> Handled {
         Ok::<_, Fault>(Some(json!({
             "state": { "verdict": verdict.number(), "name": verdict.name(), "zh": verdict.chinese(), "en": verdict.english() },
             "face": answer::face_json(&invoice.face()),
-            "draft": drafts::draft_of(&invoice),
+            "draft": drafts::draft_of_signed(&invoice, slot.as_ref()),
             "receipt": receipt.as_ref().map(receipt::to_json),
             "signed_qr": codes.as_ref().map(|codes| codes.signed.clone()),
             "classic_qr": codes.and_then(|codes| codes.classic),

@@ -29,14 +29,14 @@ use crate::verify::quota::Asker;
 #[derive(Debug)]
 pub(super) enum Fault {
     /// Told to the caller as it is.
-    Problem(Box<Problem>),
+    Problem(Problem),
     /// Told in general terms; the particulars are for the log.
     Engine(EngineError),
 }
 
 impl From<Problem> for Fault {
     fn from(problem: Problem) -> Fault {
-        Fault::Problem(Box::new(problem))
+        Fault::Problem(problem)
     }
 }
 
@@ -83,7 +83,11 @@ pub(super) async fn answer(site: Arc<Site>, peer: IpAddr, request: hyper::Reques
         Route::OtherMethod(allowed) if head.method == Method::OPTIONS => {
             ("none", Ok(Reply::new("text/plain; charset=utf-8", "").status(StatusCode::NO_CONTENT).header(ALLOW, &allowed)))
         }
-        Route::OtherMethod(allowed) => ("none", Err(Problem { allow: Some(allowed), ..Problem::new(Kind::MethodNotAllowed) }.into())),
+        Route::OtherMethod(allowed) => {
+            let mut problem = Problem::new(Kind::MethodNotAllowed);
+            problem.more.allow = Some(allowed);
+            ("none", Err(problem.into()))
+        }
         Route::Nowhere => ("none", Err(Problem::new(Kind::NotFound).into())),
     };
     let reply = match handled {

@@ -113,16 +113,16 @@ impl Reply {
         let mut reply = Reply::new(PROBLEM, problem.to_json(language, instance).to_string()).status(status);
         reply.headers.insert(CONTENT_LANGUAGE, HeaderValue::from_static(language.tag()));
         reply.headers.insert(VARY, HeaderValue::from_static("accept-language"));
-        if let Some(seconds) = problem.retry_after {
+        if let Some(seconds) = problem.more.retry_after {
             reply = reply.header(RETRY_AFTER, &seconds.to_string());
         }
-        if let Some(allow) = &problem.allow {
+        if let Some(allow) = &problem.more.allow {
             reply = reply.header(ALLOW, allow);
         }
         if problem.kind == Kind::Unauthorised {
             reply.headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"fapiao\""));
         }
-        reply.rate(&problem.rate)
+        reply.rate(&problem.more.rate)
     }
 
     /// The whole of it. What a reply does not say itself is not to be cached, guessed at or indexed.

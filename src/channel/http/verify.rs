@@ -91,8 +91,8 @@ pub(super) fn put_off(request: &Request, asked: &Asked) -> Result<(), Problem> {
     request.site.metrics.throttled.get_or_create(&Named { name: throttled.reason.name() }).inc();
     let mut problem = Problem::because(Kind::Throttled, throttled.chinese(), throttled.english()).after(throttled.retry_after);
     if let serde_json::Value::Object(members) = answer::to_json(&asked.answer) {
-        problem.members = members;
+        problem.more.members = members;
     }
-    problem.rate = asked.rate;
+    problem.more.rate = asked.rate;
     Err(problem)
 }
