@@ -60,7 +60,7 @@ pub(super) async fn submitted(request: &Request, done: Submitted) -> Handled {
             let (value, location) = receipt::logged(&request.site.engine, &logged, detail)?;
             let reply = Reply::json(&value).status(status);
             Ok(match location {
-                Some(id) => reply.header(LOCATION, &format!("/v1/invoices/{}/{}", id.code, id.number)),
+                Some(id) => reply.header(LOCATION, format!("/v1/invoices/{}/{}", id.code, id.number)),
                 None => reply,
             })
         }

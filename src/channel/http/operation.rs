@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, HeaderValue};
+use hyper::header::ALLOW;
 use hyper::{Method, Response, StatusCode};
 
 use super::reply::{Reply, ReplyBody};
@@ -81,7 +81,7 @@ pub(super) async fn answer(site: Arc<Site>, peer: IpAddr, request: hyper::Reques
             (endpoint.name, handled)
         }
         Route::OtherMethod(allowed) if head.method == Method::OPTIONS => {
-            ("none", Ok(Reply::new("text/plain; charset=utf-8", "").status(StatusCode::NO_CONTENT).header(ALLOW, &allowed)))
+            ("none", Ok(Reply::new("text/plain; charset=utf-8", "").status(StatusCode::NO_CONTENT).header(ALLOW, allowed)))
         }
         Route::OtherMethod(allowed) => {
             let mut problem = Problem::new(Kind::MethodNotAllowed);
@@ -92,10 +92,10 @@ pub(super) async fn answer(site: Arc<Site>, peer: IpAddr, request: hyper::Reques
     };
     let reply = match handled {
         Ok(reply) => reply,
-        Err(Fault::Problem(problem)) => Reply::problem(&problem, language, &request_id),
+        Err(Fault::Problem(problem)) => Reply::problem(&problem, language, &request_id.to_string()),
         Err(Fault::Engine(error)) => {
             tracing::error!(request = %request_id, endpoint, %error, "a request failed");
-            Reply::problem(&problem::failed(&error), language, &request_id)
+            Reply::problem(&problem::failed(&error), language, &request_id.to_string())
         }
     };
     let took = begun.elapsed();
@@ -106,7 +106,6 @@ pub(super) async fn answer(site: Arc<Site>, peer: IpAddr, request: hyper::Reques
     if site.settings.log == RequestLog::All {
         tracing::info!(request = %request_id, endpoint, status, micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX), "answered");
     }
-    let request_id = HeaderValue::try_from(request_id).unwrap_or(HeaderValue::from_static("none"));
     reply.finish(request_id)
 }
 

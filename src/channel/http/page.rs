@@ -23,7 +23,7 @@ pub(super) async fn page(request: &Request) -> Handled {
     let asked = request.site.engine.ask(&question, &request.asker, counting)?;
     put_off(request, &asked)?;
     request.site.metrics.verdicts.get_or_create(&Named { name: asked.answer.verdict.name() }).inc();
-    let reply = if wants_json { Reply::new(JSON, answer::to_json(&asked.answer).to_string()) } else { Reply::new(HTML, html(&asked.answer)) };
+    let reply = if wants_json { Reply::new(JSON, answer::to_json_text(&asked.answer)) } else { Reply::new(HTML, html(&asked.answer)) };
     Ok(reply.header(REFERRER_POLICY, "no-referrer").header(ROBOTS, "noindex, nofollow").header(
         CONTENT_SECURITY_POLICY,
         "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",

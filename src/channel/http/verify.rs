@@ -75,12 +75,11 @@ pub(super) async fn verify(mut request: Request) -> Handled {
                     let signed = engine.sign_answer(&question, &answered)?;
                     object.insert("proof".into(), proof::to_json(&signed, engine.ledger().keys()));
                 }
-                Ok::<_, EngineError>(value)
+                Ok::<_, EngineError>(value.to_string().into_bytes())
             })
             .await??
-            .to_string()
     } else {
-        answer::to_json(&answered).to_string()
+        answer::to_json_text(&answered)
     };
     Ok(Reply::new(JSON, value).rate(&rate))
 }
