@@ -282,6 +282,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn fen_are_written_with_their_two_decimals() {
+        for fen in [0, 1, -1, 9, 10, 99, 100, -100, 101, 999, 1_000, 123_456, -1_000_050, 99_999_999_999, i64::MAX, i64::MIN, i64::MIN + 1] {
+            let (sign, magnitude) = (if fen < 0 { "-" } else { "" }, fen.unsigned_abs());
+            assert_eq!(Fen(fen).to_string(), format!("{sign}{}.{:02}", magnitude / 100, magnitude % 100));
+        }
+    }
+
+    #[test]
     #[expect(clippy::inconsistent_digit_grouping, reason = "yuan, then fen")]
     fn upper_case_around_wan_and_yi() {
         for (fen, text) in [
