@@ -12,6 +12,7 @@ mod frozen;
 mod fsck;
 mod house;
 mod ledger;
+mod load;
 mod log_proof;
 mod merkle;
 mod model;
