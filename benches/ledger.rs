@@ -17,7 +17,7 @@ use fapiao::domain::number::InvoiceId;
 use fapiao::engine::Engine;
 use fapiao::ledger::{InvRecord, Outcome, Sealed, StoreSizes, Submission};
 use fapiao::limits::BATCH_IDS_MAX;
-use fapiao::verify::check::{self, Registered};
+use fapiao::verify::check::{self, Buyer, Registered};
 use fapiao::verify::query::{CheckDigits, Factors, Query};
 use fapiao::verify::verdict::Verdict;
 use qrcode::{EcLevel, QrCode};
@@ -169,13 +169,23 @@ impl Filled {
             Factor::Amount => (Some(face.totals.amount), None),
             Factor::CheckCode => (None, face.check_code.map(|check| CheckDigits::LastSix(check.last_six()))),
         };
-        Query::Factors(Factors { id, date: face.date, amount, amount_may_include_tax: false, check, stated_kind: None })
+        Query::Factors(Factors {
+            id,
+            date: face.date,
+            amount,
+            amount_may_include_tax: false,
+            check,
+            total: None,
+            seller_id: None,
+            buyer_id: None,
+            stated_kind: None,
+        })
     }
 
     fn verdict(&self, query: &Query, row: Option<&InvRecord>) -> Verdict {
         let ledger = self.engine.ledger();
         let mark = ledger.mark(query.id()).map(|marked| marked.mark);
-        check::check(query, Registered { row, mark, behind: false, incomplete: false }, ledger.keys()).verdict
+        check::check(query, Registered { row, mark, behind: false, incomplete: false, buyer: Buyer::Unread }, ledger.keys()).verdict
     }
 
     fn lookups(&self, criterion: &mut Criterion, plan: &Plan) {

@@ -48,9 +48,13 @@ impl Site {
     }
 }
 
+pub(crate) fn noon() -> UnixMillis {
+    UnixMillis(today().start().0 + 12 * 3_600_000)
+}
+
 /// The clock stands still, so that every run has the same data.
 fn config(directory: &Path) -> Config {
-    let noon = today().start().0 + 12 * 3_600_000;
+    let noon = noon().0;
     let passphrase = Some(Zeroizing::new(PASSPHRASE.to_owned()));
     Config { kdf: KdfCost::TRIVIAL, clock: Arc::new(move || UnixMillis(noon)), ..Config::new(directory, passphrase) }
 }

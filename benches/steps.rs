@@ -10,12 +10,28 @@ use fapiao::crypto::crossfoot::Crossfoot;
 use fapiao::crypto::merkle::{self, Tree};
 use fapiao::crypto::sign::{PublicKey, SigningKey};
 use fapiao::crypto::{body, hash};
+use fapiao::domain::caller::CallerId;
 use fapiao::domain::rules;
+use fapiao::verify::check::Checked;
+use fapiao::verify::query::{Question, Typed};
+use fapiao::verify::quota::{Asker, Policies, Policy, Quota};
+use fapiao::verify::verdict::Verdict;
 
 use crate::site;
 
 /// Different invoices that a step is repeated over.
 const VARIETY: u32 = 600;
+
+fn question(number: u32) -> Question {
+    Typed {
+        code: "033001900111".into(),
+        number: format!("{number:08}"),
+        date: Some("2019-11-11".into()),
+        check: Some("123456".into()),
+        ..Typed::default()
+    }
+    .question()
+}
 
 pub(crate) fn measure(criterion: &mut Criterion) {
     let drafts: Vec<String> = (0..VARIETY).map(site::draft).collect();
@@ -56,6 +72,21 @@ pub(crate) fn measure(criterion: &mut Criterion) {
     let bodies: Vec<Vec<u8>> = rests.iter().map(|rest| seal(rest)).collect();
     criterion.bench_function("body open", |bench| {
         bench.iter(|| body::open(black_box(&bodies[next(bodies.len())]), |_| Some(data_key.1), &[2; 32]).expect("opened"));
+    });
+
+    // All that an asker under a quota costs beside the answer: an API key, questions about different invoices, none of which was guessed at.
+    let quota = Quota::new(Policies { key: Policy::new(u32::MAX, u32::MAX), ..Policies::STANDARD }, [5; 16]);
+    let asker = Asker::Key(CallerId([1; 8]));
+    let questions: Vec<Question> = (1..=VARIETY).map(question).collect();
+    criterion.bench_function("quota and guess protection of a key", |bench| {
+        bench.iter(|| {
+            let question = &questions[next(questions.len())];
+            let query = question.query.as_ref().expect("readable");
+            let known = quota.known(black_box(&asker)).expect("limited");
+            let rate = quota.take(&known, 1, site::noon());
+            let verdict = Verdict::Genuine;
+            black_box((rate, quota.guarded(&known, query, site::noon(), || Checked { verdict, verified: None }).is_ok()))
+        });
     });
 
     let leaves: Vec<[u8; 96]> = (0..=255).map(|byte| [byte; 96]).collect();

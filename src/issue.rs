@@ -1,17 +1,18 @@
 //! Issuing: an accepted invoice becomes signed bytes, ready for the sequencer. Everything here runs in parallel; nothing here knows the log.
 
-use crate::codec::canonical;
-use crate::codec::event::{Event, EventData, Role};
+use crate::codec::canonical::{self, IssuerSlot};
+use crate::codec::event::{Algorithm, Event, EventData, Role};
+use crate::codec::leaf::KeyId;
 use crate::codec::reader::DecodeError;
 use crate::crypto::keyring::{Keyring, PublicKeys, SignatureCheck};
 use crate::crypto::note::{Checkpoint, Note};
-use crate::crypto::{body, hash, merkle};
+use crate::crypto::{body, hash, merkle, sign};
 use crate::domain::allotment::{Allotment, Mark, NumberRange};
 use crate::domain::number::InvoiceId;
 use crate::domain::rules::{Accepted, ImportedState};
 use crate::domain::taxpayer::TaxpayerId;
 use crate::domain::time::{Day, UnixMillis};
-use crate::ledger::{ImportedEvent, Origins, Receipt, Sealed, SealedEvent, SealedInvoice, Submission};
+use crate::ledger::{ImportedEvent, Origins, Receipt, Refusal, Sealed, SealedEvent, SealedInvoice, Submission};
 
 /// Random bytes for one invoice: drawn above, so that the same input gives the same bytes.
 #[derive(Clone, Copy)]
@@ -48,15 +49,61 @@ pub enum SealError {
     Body(#[from] body::BodyError),
 }
 
-/// Encodes, hashes, signs and encrypts an accepted invoice.
+/// An issuer's signature that was checked against the key that it registered. Only [`endorsement`] makes one of what a draft claims.
+#[derive(Clone, Copy, Debug)]
+pub struct Endorsement(IssuerSlot);
+
+/// The signature of whoever submits, checked. `key` is the one that it registered: with it every submission is signed, without it none.
+pub fn endorsement(accepted: &Accepted, key: Option<&[u8; 32]>) -> Result<Option<Endorsement>, Refusal> {
+    let (key, slot) = match (key, claimed_slot(accepted)) {
+        (None, None) => return Ok(None),
+        (None, Some(_)) => return Err(Refusal::IssuerKeyUnknown),
+        (Some(_), None) => return Err(Refusal::Unsigned),
+        (Some(key), Some(slot)) => (key, slot),
+    };
+    if hash::key_id(Algorithm::Ed25519, Role::Issuer, key) != slot.key_id {
+        return Err(Refusal::IssuerKeyUnknown);
+    }
+    if sign::verify(key, &submission_message(accepted), &slot.signature) { Ok(Some(Endorsement(slot))) } else { Err(Refusal::IssuerSignatureWrong) }
+}
+
+/// What the issuer of an accepted invoice signs.
+pub fn submission_message(accepted: &Accepted) -> Vec<u8> {
+    let invoice = &accepted.invoice;
+    hash::submit_message(event_of_invoice(accepted), &canonical::encode_face(&invoice.face()), &canonical::encode_rest_without_slot(invoice))
+}
+
+fn claimed_slot(accepted: &Accepted) -> Option<IssuerSlot> {
+    accepted.issuer.map(|claim| IssuerSlot { key_id: KeyId(claim.key_id), signature: claim.signature })
+}
+
+fn event_of_invoice(accepted: &Accepted) -> Event {
+    if accepted.invoice.red.is_some() { Event::Red } else { Event::Issue }
+}
+
+/// Encodes, hashes, signs and encrypts an accepted invoice; nothing that its draft claims of a signature is kept.
 pub fn invoice(accepted: &Accepted, imported: bool, keys: &Keyring, random: &Randomness) -> Result<Submission, SealError> {
+    seal(accepted, None, imported, keys, random)
+}
+
+/// As [`invoice`], with the issuer's signature where there is one.
+pub fn endorsed_invoice(
+    accepted: &Accepted,
+    endorsement: Option<&Endorsement>,
+    imported: bool,
+    keys: &Keyring,
+    random: &Randomness,
+) -> Result<Submission, SealError> {
+    seal(accepted, endorsement.map(|endorsement| &endorsement.0), imported, keys, random)
+}
+
+fn seal(accepted: &Accepted, slot: Option<&IssuerSlot>, imported: bool, keys: &Keyring, random: &Randomness) -> Result<Submission, SealError> {
     let face = accepted.invoice.face();
     let face_bytes = canonical::encode_face(&face);
     let original = accepted.invoice.red.as_ref().map(|red| red.original);
-    let event = if original.is_some() { Event::Red } else { Event::Issue };
     let mut rest = canonical::encode_rest_without_slot(&accepted.invoice);
-    let content_digest = canonical::content_digest(event, &face, &rest);
-    canonical::append_slot(&mut rest, None);
+    let content_digest = canonical::content_digest(event_of_invoice(accepted), &face, &rest);
+    canonical::append_slot(&mut rest, slot);
     if imported {
         // Historic invoices keep texts of any length with a warning: what is signed must be readable ever after.
         canonical::decode_rest(&face, &rest).map_err(SealError::Unencodable)?;
@@ -157,7 +204,8 @@ pub fn invoice_again(
     keys: &Keyring,
     random: &Randomness,
 ) -> Result<Result<Submission, AgainFault>, SealError> {
-    let submission = invoice(accepted, imported, keys, random)?;
+    // Whether the issuer's signature holds was decided when the receipt was given: with another one the commit is another.
+    let submission = seal(accepted, claimed_slot(accepted).as_ref(), imported, keys, random)?;
     let (Submission::Invoice(mut sealed), Sealed::Invoice { signature, .. }) = (submission, &receipt.sealed) else {
         return Ok(Err(AgainFault::Event(receipt.leaf.event.name())));
     };
@@ -176,7 +224,7 @@ pub fn event_again(receipt: &Receipt, salt: [u8; 16]) -> Result<Submission, Agai
     let Sealed::Event { data, signature, .. } = &receipt.sealed else { return Err(other()) };
     let event = SealedEvent { salt, data: data.clone(), commit: leaf.commit, signature: *signature, key_id: leaf.key_id };
     match EventData::decode(leaf.event, data) {
-        Ok(EventData::Void { id, day }) => Ok(Submission::Void { id, caller: None, day, event }),
+        Ok(EventData::Void { id, day }) => Ok(Submission::Void { id, callers: None, day, event }),
         Ok(EventData::Status { id, mark }) => Ok(Submission::Status { id, mark, event }),
         Ok(EventData::Allot(allotment)) => Ok(Submission::Allot { allotment, event }),
         Ok(EventData::AllotmentStatus { range, mark }) => Ok(Submission::AllotmentStatus { range, mark, event }),
@@ -184,9 +232,9 @@ pub fn event_again(receipt: &Receipt, salt: [u8; 16]) -> Result<Submission, Agai
     }
 }
 
-/// Voids an invoice on `day`; `caller` must be the seller, `None` is the administration.
-pub fn void(id: InvoiceId, caller: Option<TaxpayerId>, day: Day, keys: &Keyring, salt: [u8; 16]) -> Submission {
-    Submission::Void { id, caller, day, event: event_of(&EventData::Void { id, day }, salt, keys) }
+/// Voids an invoice on `day`; the seller must be among the `callers`, `None` is the administration.
+pub fn void(id: InvoiceId, callers: Option<Vec<TaxpayerId>>, day: Day, keys: &Keyring, salt: [u8; 16]) -> Submission {
+    Submission::Void { id, callers, day, event: event_of(&EventData::Void { id, day }, salt, keys) }
 }
 
 /// Marks one issued invoice, or lifts its mark.

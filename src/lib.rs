@@ -2,12 +2,13 @@
 //!
 //! It signs, stores and verifies all six Chinese VAT invoice types on an embedded ledger. Start with the manual:
 //! [architecture](manual::_01_architecture), [formats](manual::_02_formats), [decisions](manual::_03_decisions). Whoever
-//! keeps a ledger running needs the [runbook](manual::_05_runbook).
+//! keeps a ledger running needs the [runbook](manual::_05_runbook), whoever asks much the [limits](manual::_06_limits).
 //!
 //! The modules are floors; a file names its own floor or a lower one, and a test holds that.
 
 // 0
 pub mod limits;
+pub mod metrics;
 // 1: what an invoice is
 pub mod domain;
 // 2: bytes and keys, pure

@@ -142,8 +142,82 @@ pub const FSCK_POINT_READS: usize = 256;
 /// Invoices by which a check estimates how the rows of a table spread over its keys, to share them out.
 pub const FSCK_SAMPLES: u64 = 1_024;
 
+/// Taxpayers that one caller acts for at most: a large bookkeeping agency. The row of one with all of them is 500 x 21 bytes, and stays with its
+/// regions (100 x 7) and its label below the 16 KiB of a stored value.
+pub const CALLER_TAXPAYERS_MAX: usize = 500;
+
+/// Regions of one caller at most: the country has 36 bureaus, and a province fewer than 30 cities.
+pub const CALLER_REGIONS_MAX: usize = 100;
+
+/// What an administrator calls a caller, in bytes of UTF-8: one line.
+pub const CALLER_LABEL_BYTES_MAX: usize = 200;
+
+/// Callers whose rows are kept in memory: about 400 bytes each, 26 MB. Beyond that all are forgotten, and read again as they come.
+pub const CALLERS_CACHED_MAX: usize = 65_536;
+
+/// Callers, or entries of the audit trail, in one page at most: below 16 MiB of the largest callers, usually 200 KB.
+pub const PAGE_ROWS_MAX: usize = 1_000;
+
+/// Subject of an entry of the audit trail at most, in bytes: a range of numbers (12 + 2 x 8 digits) and a taxpayer take 50.
+pub const AUDIT_SUBJECT_BYTES_MAX: usize = 128;
+
+/// Outcome of an entry of the audit trail at most, in bytes: a code.
+pub const AUDIT_OUTCOME_BYTES_MAX: usize = 32;
+
 /// Ids looked up in one read at most.
 pub const BATCH_IDS_MAX: usize = 256;
+
+/// Questions at once from one address prefix: an office, a campus or a carrier's whole neighbourhood may share an IPv4 address, and several people in
+/// it check an invoice in the same second.
+pub const QUOTA_ADDRESS_BURST: u32 = 300;
+
+/// Questions a minute from one address prefix: 10 a second, 864,000 a day.
+pub const QUOTA_ADDRESS_PER_MINUTE: u32 = 600;
+
+/// Questions at once from one phone number: a person with a pile of receipts.
+pub const QUOTA_PHONE_BURST: u32 = 60;
+
+/// Questions a minute from one phone number: faster than anybody types or scans.
+pub const QUOTA_PHONE_PER_MINUTE: u32 = 60;
+
+/// Questions at once with one API key: a bulk list of ten seconds' worth.
+pub const QUOTA_KEY_BURST: u32 = 100_000;
+
+/// Questions a minute with one API key: 10,000 a second, what one core answers in a twentieth of its time.
+pub const QUOTA_KEY_PER_MINUTE: u32 = 600_000;
+
+/// Askers whose buckets are not full at most: 64 shards of 3,584 rows, which fill a hash map of 4,096 places (33 bytes each) to seven eighths: 8.7 MB.
+/// A question leaves an address's bucket less than full for 0.1 s, so to fill the table takes 2.3 million questions a second.
+pub const QUOTA_ASKERS_MAX: usize = QUOTA_SHARDS * 3_584;
+
+/// Parts of the table of buckets, each with a lock of its own.
+pub const QUOTA_SHARDS: usize = 64;
+
+/// How long a full shard of buckets is not swept again, in milliseconds: a sweep is 3,584 rows, 10 us, so all of them are below a hundredth of one core.
+pub const QUOTA_PURGE_EVERY_MS: u64 = 100;
+
+/// Failed tries that a phone or an API key has on one invoice in a day; also those that an address prefix has with total and tax ids once strangers
+/// failed too often. Six digits then last 100,000 askers, each with a phone or a key of its own, for one day.
+pub const FAILURES_ASKER_MAX: u8 = 10;
+
+/// Failed tries that all askers without a token have together on one invoice in a day: 1 in 50,000 to hit six digits.
+pub const FAILURES_ANONYMOUS_MAX: u8 = 20;
+
+/// Rows of a sketch of failures. Whoever wants a stranger to be taken for a guesser must fill all four of their cells.
+pub const SKETCH_ROWS: usize = 4;
+
+/// Cells of a row: 4 Mi of a byte each, 16 MiB a sketch, 48 MiB for three. To fill the share p of each row to n takes at least p x 4 Mi x n failures in a day,
+/// each on an invoice that exists, and touches p^4 of all others. Without a token (n = 20) that is, for 1 in 16, p = 1/2 and 42 million failures, the whole
+/// day's quota of 49 addresses; for 1 in 10,000, p = 1/10, 8.4 million and 10 addresses. Who is touched has to show all 20 digits, total and tax ids,
+/// or the signed code. Ten million honest slips a day leave two or three in a cell.
+pub const SKETCH_CELLS: usize = 4 << 20;
+
+/// Segments of a row, of which an asker has one for all of its invoices, 64 Ki cells: a single hostile key that fills its four touches 1 in 64^4 of the
+/// others. Each fills its four with 64 Ki x 10 failures; for p = 1/2 it takes 44 keys, whose segments cover half, and 29 million failures. An honest key with 100,000 failures a day has 1.5 to a cell, where 10 are too many.
+pub const SKETCH_SEGMENTS: usize = 64;
+
+/// Locks under which factors are compared: 1,024 x 8 bytes. A comparison is 1 us, so that two of different invoices seldom meet.
+pub const GUESS_STRIPES: usize = 1_024;
 
 /// How old the date of a new invoice may be, in days, unless configured.
 pub const ISSUE_DAYS_BACK: u32 = 31;
@@ -196,12 +270,88 @@ pub const LOAD_RECHECKED: usize = 10_000;
 /// An encrypted key file at most, in bytes: 64 keys of 42 bytes and the header, with room to spare.
 pub const KEY_FILE_BYTES_MAX: usize = 16 << 10;
 
+/// Connections of the HTTP server at most. Each takes about 12 KiB idle and [`HTTP_BUFFER_BYTES`] more at worst: 200 MiB, and 450 MiB.
+/// Whoever comes later waits in the listen queue.
+pub const HTTP_CONNECTIONS_MAX: usize = 16_384;
+
+/// Connections that may wait to be accepted.
+pub const HTTP_BACKLOG: u32 = 4_096;
+
+/// Read buffer of an HTTP/1 connection, and the head of a request at most, in bytes: a bearer token is 80, a QR payload 271, and proxies add a few
+/// hundred.
+pub const HTTP_BUFFER_BYTES: usize = 16 << 10;
+
+/// Header fields of a request at most: browsers send about 20.
+pub const HTTP_HEADERS_MAX: usize = 64;
+
+/// Until the head of a request is complete, in seconds; also how long a connection may lie idle between two requests.
+pub const HTTP_HEAD_SECS: u64 = 30;
+
+/// Until the body of a request is complete, in seconds; for bulk bodies, until the next piece of it.
+pub const HTTP_BODY_SECS: u64 = 30;
+
+/// Until the peer takes some of an answer, in seconds.
+pub const HTTP_WRITE_SECS: u64 = 30;
+
+/// Until a request is answered, in seconds, bulk aside: ten fsyncs of a slow disk are 1 s.
+pub const HTTP_ANSWER_SECS: u64 = 30;
+
+/// Requests of one HTTP/2 connection at a time.
+pub const HTTP2_STREAMS_MAX: u32 = 128;
+
+/// Body of a question or of an administrative request at most, in bytes: the longest question has a QR text of 1,024 characters, each written as
+/// `\u0000` at worst.
+pub const JSON_BODY_BYTES_MAX: usize = 16 << 10;
+
+/// Request bodies in memory at most, in KiB: 64 drafts of the largest size, or 16,384 ordinary requests.
+pub const HTTP_BODIES_KIB_MAX: usize = 256 << 10;
+
+/// Body of a bulk request at most, in bytes: a million drafts of 2 KiB. It is never in memory as a whole.
+pub const BULK_BODY_BYTES_MAX: u64 = 2 << 30;
+
+/// Bulk requests at a time: each has its own threads, and two of them fill the sequencer.
+pub const BULK_AT_ONCE_MAX: usize = 4;
+
+/// Pieces of a bulk body, or of its answer, that wait for whoever reads them: 16 of at most 64 KiB are 1 MiB each way.
+pub const BULK_PIECES_MAX: usize = 16;
+
+/// An answer to a bulk request is sent in pieces of this size, in bytes, or whenever more input has to be waited for.
+pub const BULK_PIECE_BYTES: usize = 64 << 10;
+
+/// Submissions over HTTP, bulk aside, that may wait for their commit: with those of bulk requests no more than the sequencer's queue takes, so that no
+/// thread of the server ever waits to hand one in.
+pub const HTTP_SUBMISSIONS_MAX: usize = 2_048;
+
+/// Threads for what reads and syncs files, so that answering questions does not wait for it: proofs, disclosures, the audit table.
+pub const HTTP_BLOCKING_THREADS: usize = 32;
+
+/// Threads that serve sockets, at most.
+pub const HTTP_THREADS_MAX: usize = 256;
+
+/// How long requests under way may take to end once the server was told to stop, in seconds.
+pub const HTTP_DRAIN_SECS: u64 = 30;
+
+/// A configuration file at most, in bytes.
+pub const CONFIG_BYTES_MAX: usize = 64 << 10;
+
+/// Addresses of proxies whose word is taken, at most.
+pub const PROXIES_MAX: usize = 64;
+
 const _: () = assert!(HOST_LEN_MAX + 8 + 3 + (QR_PAYLOAD_BYTES_MAX * 8).div_ceil(5) <= 311);
+// A word of a digest, four bytes, names a cell; a segment is whole words of eight cells.
+const _: () = assert!(SKETCH_CELLS <= 1 << 32 && SKETCH_CELLS.is_power_of_two());
+const _: () = assert!(SKETCH_SEGMENTS.is_power_of_two() && SKETCH_CELLS / SKETCH_SEGMENTS >= 8);
+// Stripe and shard come from two bytes and one.
+const _: () = assert!(GUESS_STRIPES <= 1 << 16 && GUESS_STRIPES.is_power_of_two() && QUOTA_SHARDS <= 256 && QUOTA_SHARDS.is_power_of_two());
 const _: () = assert!(FSCK_CHUNK.is_power_of_two() && FSCK_CHUNK >= 256);
 // A frame of 1,024 in flight and another one behind it.
 const _: () = assert!(ISSUE_IN_FLIGHT_MAX >= 2 * 1_024);
+// A caller's row fits a stored value, with 200 bytes of everything else.
+const _: () = assert!(CALLER_TAXPAYERS_MAX * 21 + CALLER_REGIONS_MAX * 7 + CALLER_LABEL_BYTES_MAX + 200 <= 16 << 10);
 // Lengths and counts are written as u16.
 const _: () = assert!(TEXT_BYTES_MAX <= 0xffff);
 const _: () = assert!(LINES_MAX <= 0xffff);
 const _: () = assert!(QR_TEXT_MAX <= 0xffff);
 const _: () = assert!(LINES_MAX * 588 + 40 * TEXT_BYTES_MAX <= REST_BYTES_MAX);
+// Pipelines of bulk requests submit from at most this many threads each, and every one waits by itself.
+const _: () = assert!(HTTP_SUBMISSIONS_MAX < QUEUE_MAX);

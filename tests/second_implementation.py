@@ -19,7 +19,7 @@ Without arguments it reads requests from standard input, one JSON object per lin
   tree               leaves (the leaves themselves, not their hashes)
   checkpoint         origin, size, root, seed
   verify_checkpoint  note, origin, public_key
-  answer             verdict, query_digest (or query: {code, number, date, amount, check} or {text}), origin, size, root, time,
+  answer             verdict, query_digest (or query: {code, number, date, amount, check, total, seller_id, buyer_id} or {text}), origin, size, root, time,
                      times_verified, first_verified or null, commit or null, remaining {amount, tax} or null, seed
   classic_qr         text
 
@@ -234,6 +234,8 @@ TOP_MEMBERS = [
     Member("vehicle.seats", "xcrs", "", "03", text(12)),
     Member("vehicle.tax_receipt", "wspzh", "", "03", text(50)),
     Member("lines", "mxxx fyxm_mx", "01 04 10 11", "01 04 10 11", None),
+    Member("issuer.key_id", "", "", ALL, pattern(r"[0-9a-f]{16}")),
+    Member("issuer.signature", "", "", ALL, pattern(r"[0-9a-f]{128}")),
     Member("state", "zfbz", "", ALL, STATE),
 ]
 FEE_MEMBERS = [
@@ -357,6 +359,9 @@ def read_draft(draft: Any) -> Values:
     if is_red:
         need("red.original_code" in values and "red.original_number" in values, "red: original code and number required")
         need(kind not in ("01", "02") or "red.notice_number" in values, "red.notice_number: required")
+    if "issuer.key_id" in values or "issuer.signature" in values:
+        need("issuer.key_id" in values and "issuer.signature" in values, "issuer: key id and signature come together")
+        need("check_code" in values or kind not in WITH_CHECK_CODE, "check_code: a signed draft states it")
     if kind == "03":
         need("buyer.tax_id" in values or "buyer.id_card" in values, "buyer: tax_id or id_card required")
         papers = [name in values for name in ("vehicle.certificate", "vehicle.import_certificate", "vehicle.inspection")]
@@ -908,6 +913,8 @@ def op_encode(request: Values) -> Values:
         issuer = hex_in(request, "issuer_seed", 32)
         submitted = label("submit") + bytes([2 if is_red else 1]) + face + sha256(write_rest(values))
         slot = key_id(public_key_of(issuer), role=6) + sign(issuer, submitted)
+    elif "issuer.key_id" in values:
+        slot = bytes.fromhex(values["issuer.key_id"] + values["issuer.signature"])
     rest = write_rest(values) + write_opt(slot)
     rest_digest = sha256(label("rest"), salt, rest)
     message = label("invoice") + face + rest_digest
@@ -1088,8 +1095,12 @@ def query_digest(query: Values) -> bytes:
         asked = str_in(query, "text")
         need(len(asked.encode()) <= 1024, "text: too long")
         return sha256(label("query"), b"\2", write_text(asked))
+    later = ("total", "seller_id", "buyer_id")
+    names = ("code", "number", "date", "amount", "check")
     data = b"\1"
-    for name in ("code", "number", "date", "amount", "check"):
+    if any(query.get(name) not in (None, "") for name in later):
+        names, data = names + later, b"\3"
+    for name in names:
         absent = name not in ("code", "number") and query.get(name) in (None, "")
         value = None if absent else str_in(query, name)
         need(value is None or len(value.encode()) <= 64, f"{name}: too long")

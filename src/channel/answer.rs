@@ -9,6 +9,7 @@ use crate::domain::money::upper_case;
 use crate::verify::answer::{Answer, Registered};
 use crate::verify::mask;
 use crate::verify::query::Unanswerable;
+use crate::verify::quota::Throttled;
 
 /// The answer as JSON: `verdict` (number), `name`, `as_of` and what belongs to the verdict.
 pub fn to_json(answer: &Answer) -> Value {
@@ -42,6 +43,9 @@ pub fn to_json(answer: &Answer) -> Value {
         }
         None => {}
     }
+    if let Some(throttled) = &answer.throttled {
+        object.insert("throttled".into(), throttled_json(throttled));
+    }
     if answer.verdict.matched() {
         object.insert("count".into(), answer.count.into());
         object.insert("first_verified".into(), answer.first_verified.map(|time| time.to_string()).into());
@@ -60,6 +64,16 @@ pub fn to_json(answer: &Answer) -> Value {
         insert_registered(&mut object, registered);
     }
     Value::Object(object)
+}
+
+fn throttled_json(throttled: &Throttled) -> Value {
+    json!({
+        "reason": throttled.reason.name(),
+        "retry_after": throttled.retry_after,
+        "needed": throttled.needed,
+        "zh": throttled.chinese(),
+        "en": throttled.english(),
+    })
 }
 
 fn insert_registered(object: &mut Map<String, Value>, registered: &Registered) {
@@ -142,6 +156,10 @@ pub fn to_text(answer: &Answer) -> String {
         Some(Unanswerable::Malformed { place, zh, en }) => lines.push(format!("  {place}: {zh} | {en}")),
         Some(Unanswerable::Unsupported { zh, en }) => lines.push(format!("  {zh} | {en}")),
         None => {}
+    }
+    if let Some(throttled) = &answer.throttled {
+        lines.push(format!("  {} | {}", throttled.chinese(), throttled.english()));
+        lines.push(format!("  {} 秒后可再查 | again in {} s", throttled.retry_after, throttled.retry_after));
     }
     if let Some(registered) = &answer.registered {
         let face = registered.verified.face();

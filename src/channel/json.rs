@@ -3,10 +3,12 @@
 
 use std::fmt;
 
+use data_encoding::HEXLOWER;
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value, json};
 
+use crate::codec::canonical::IssuerSlot;
 use crate::domain::draft::fields::{self, Field, Form, Member, Scope, resolve};
 use crate::domain::draft::{At, Draft, Strangeness, pointer_step};
 use crate::domain::fault::Fault;
@@ -79,6 +81,15 @@ pub fn draft_of(invoice: &Invoice) -> Value {
         }
     }
     Value::Object(top)
+}
+
+/// As [`draft_of`], with the signature it was submitted with: submitted again, it is the same to the last byte.
+pub fn draft_of_signed(invoice: &Invoice, issuer: Option<&IssuerSlot>) -> Value {
+    let mut draft = draft_of(invoice);
+    if let (Some(top), Some(slot)) = (draft.as_object_mut(), issuer) {
+        top.insert("issuer".into(), json!({ "key_id": slot.key_id.to_string(), "signature": HEXLOWER.encode(&slot.signature) }));
+    }
+    draft
 }
 
 fn members(draft: &Draft, specs: &'static [fields::Spec], row: usize) -> Map<String, Value> {

@@ -1,9 +1,14 @@
 //! The ways in and out: what strangers send becomes questions and drafts, what the engine says becomes JSON and text.
 
 pub mod answer;
+pub mod caller;
+pub mod http;
+pub mod issuing;
 pub mod json;
 pub mod keys;
+pub mod lines;
 pub mod log_proof;
+pub mod problem;
 pub mod proof;
 pub mod qr;
 pub mod question;

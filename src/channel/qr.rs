@@ -111,7 +111,12 @@ pub fn print_payload(key_id: KeyId, face: &[u8], rest_digest: &[u8; 32], signatu
 
 /// The text of a signed QR code; `face` is canonical. Upper case throughout, so that it fits QR version 10-M in alphanumeric mode.
 pub fn print_signed(host: &Host, key_id: KeyId, face: &[u8], rest_digest: &[u8; 32], signature: &[u8; 64]) -> String {
-    format!("HTTPS://{}/Q/{}", host.as_str().to_ascii_uppercase(), print_payload(key_id, face, rest_digest, signature))
+    print_address(host, &print_payload(key_id, face, rest_digest, signature))
+}
+
+/// The address of the page behind a payload.
+pub fn print_address(host: &Host, payload: &str) -> String {
+    format!("HTTPS://{}/Q/{payload}", host.as_str().to_ascii_uppercase())
 }
 
 /// Reads the text of a signed QR code: exactly as we print it, or with `HTTP://`. The host is not signed and not looked at.

@@ -2,6 +2,7 @@
 
 use super::qr::{self, QrFault, Scanned};
 use crate::codec::proof;
+use crate::crypto::note::Host;
 use crate::domain::kind::Kind;
 use crate::verify::query::{CheckDigits, Factors, Query, Question, SignedClaim, Unanswerable, unsupported};
 
@@ -21,6 +22,9 @@ pub fn of_qr(text: &str) -> Question {
                 amount: Some(classic.amount),
                 amount_may_include_tax: matches!(classic.kind, Kind::Freight | Kind::MotorVehicle | Kind::Roll),
                 check: classic.check.map(CheckDigits::All),
+                total: None,
+                seller_id: None,
+                buyer_id: None,
                 stated_kind: Some(classic.kind),
             };
             let query = factors.complete().map(|()| Query::Factors(factors));
@@ -32,4 +36,9 @@ pub fn of_qr(text: &str) -> Question {
         }
         Err(QrFault::Unsupported(what)) => Question { query: Err(unsupported(what)), digest, crc_ok: None },
     }
+}
+
+/// The question in what stands behind `/Q/`: the same as that of the whole text.
+pub fn of_payload(host: &Host, payload: &str) -> Question {
+    of_qr(&qr::print_address(host, payload))
 }

@@ -6,7 +6,8 @@ use super::{json, keys, qr};
 use crate::codec::canonical;
 use crate::codec::leaf::Leaf;
 use crate::crypto::note::{Checkpoint, Host, Note};
-use crate::engine::{FullReceipt, Logged};
+use crate::domain::number::InvoiceId;
+use crate::engine::{Engine, EngineError, FullReceipt, Logged, Submitted};
 use crate::ledger::{Receipt, Remark, Sealed};
 use crate::limits::PROOF_HASHES_MAX;
 
@@ -83,6 +84,59 @@ pub fn logged_json(logged: &Logged) -> Value {
         }
     }
     value
+}
+
+/// How much is said of what was logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// The receipt and the codes.
+    Receipt,
+    /// Its place and the codes (`Prefer: return=minimal`, RFC 7240).
+    Minimal,
+}
+
+/// What the answer to a submission means for the whole of which it is a part, the gravest last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Gravity {
+    /// Done.
+    Fine,
+    /// Refused or faulty.
+    Other,
+    /// Not understood.
+    Malformed,
+    /// Not decided.
+    Unavailable,
+}
+
+/// What became of a submission.
+pub fn outcome(engine: &Engine, submitted: &Submitted, detail: Detail) -> Result<(Value, Gravity), EngineError> {
+    Ok(match submitted {
+        Submitted::Logged(logged) => (self::logged(engine, logged, detail)?.0, Gravity::Fine),
+        Submitted::Faulty(faults) => (json!({ "status": "faulty", "faults": json::faults(faults) }), Gravity::Other),
+        Submitted::Refused(refusal) => {
+            let value = json!({ "status": "refused", "code": refusal.code(), "zh": refusal.chinese(), "en": refusal.english() });
+            (value, Gravity::Other)
+        }
+    })
+}
+
+/// What is said of something that is in the log, and which invoice it is, if it is one.
+pub fn logged(engine: &Engine, logged: &Logged, detail: Detail) -> Result<(Value, Option<InvoiceId>), EngineError> {
+    let mut value = logged_json(logged);
+    let mut id = None;
+    if let (Some(object), Some(full)) = (value.as_object_mut(), engine.receipt(logged.index)?) {
+        if detail == Detail::Receipt {
+            object.insert("receipt".into(), to_json(&full));
+        }
+        if let Some(codes) = qr_codes(&full, engine.host()) {
+            object.insert("signed_qr".into(), codes.signed.into());
+            object.insert("classic_qr".into(), codes.classic.into());
+        }
+        if let Sealed::Invoice { face, .. } = &full.receipt.sealed {
+            id = canonical::decode_face(face).ok().map(|face| face.id);
+        }
+    }
+    Ok((value, id))
 }
 
 /// The two codes of an invoice.

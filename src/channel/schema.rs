@@ -192,6 +192,8 @@ fn pattern(form: Form) -> Option<&'static str> {
         Form::NoticeNumber => Some("[0-9]{16,24}"),
         Form::Reason => Some("[1-4]"),
         Form::Vin => Some("[0-9A-HJ-NPR-Z]{17}"),
+        Form::KeyId => Some("[0-9a-f]{16}"),
+        Form::Signature => Some("[0-9a-f]{128}"),
         Form::State => Some("normal|voided|red_flushed|abnormal|[0NY234]"),
     }
 }

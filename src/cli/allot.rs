@@ -7,6 +7,7 @@ use super::events::finish;
 use super::open::DataOptions;
 use super::{Exit, Failure, print};
 use crate::domain::allotment::{Allotment, Mark, NumberRange};
+use crate::domain::audit::Act;
 use crate::domain::kind::Kind;
 use crate::domain::number::{InvoiceCode, InvoiceNumber};
 use crate::domain::taxpayer::TaxpayerId;
@@ -108,6 +109,11 @@ impl Range {
     }
 }
 
+/// A range as the audit trail names it.
+fn named(range: &NumberRange) -> String {
+    format!("{} {}-{}", range.code, range.first, range.last)
+}
+
 impl Allot {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         match self {
@@ -120,14 +126,17 @@ impl Allot {
                     return Err(Failure::Usage(format!("--code: codes of type {} have another length", add.kind)));
                 }
                 let engine = add.data.open()?;
+                let subject = format!("{} {taxpayer}", named(&range));
                 let submitted = engine.allot(Allotment { taxpayer, kind, range })?;
-                finish(&engine, submitted, add.json)
+                finish(&engine, Act::Allotted, &subject, submitted, add.json)
             }
             Allot::Mark(mark) => {
                 let range = mark.range.parse()?;
                 let engine = mark.data.open()?;
-                let submitted = engine.allotment_status(range, mark.mark.into())?;
-                finish(&engine, submitted, mark.json)
+                let marked = Mark::from(mark.mark);
+                let subject = format!("{} {}", named(&range), marked.name());
+                let submitted = engine.allotment_status(range, marked)?;
+                finish(&engine, Act::AllotmentMarked, &subject, submitted, mark.json)
             }
             Allot::List(list) => list.run(),
         }

@@ -1,18 +1,26 @@
 //! `fapiao demo`: everything that the engine does, on a fresh ledger, with what was expected beside what came out.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+use super::configuration::{Configuration, Format, Level, Log};
 use super::open::passphrase_beside;
+use super::serve::{Front, commits, start_logging};
 use super::{Exit, Failure, keys, sample};
 use crate::channel::json::{draft_of, parse_draft};
 use crate::channel::{proof, qr, question, receipt};
 use crate::crypto::keyfile::KdfCost;
 use crate::domain::allotment::{Allotment, Mark, NumberRange};
+use crate::domain::caller::{Caller, Role};
 use crate::domain::draft::Draft;
 use crate::domain::draft::fields::Field;
 use crate::domain::invoice::{Face, Totals};
@@ -21,8 +29,9 @@ use crate::domain::money::Fen;
 use crate::domain::number::{InvoiceCode, InvoiceId, InvoiceNumber};
 use crate::domain::taxpayer::TaxpayerId;
 use crate::domain::time::Day;
-use crate::engine::{Config, Engine, Submitted, random, write_private};
+use crate::engine::{Config, Engine, NewCaller, Submitted, Territory, random, write_private};
 use crate::ledger::Refusal;
+use crate::metrics::Metrics;
 use crate::verify::query::{Question, Typed};
 use crate::verify::verdict::Verdict;
 
@@ -32,7 +41,10 @@ pub(super) struct Demo {
     /// Data directory, new or empty; default: a fresh one under the system's temporary directory
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Write what was made, as JSON: samples with their codes, QR texts, drafts and expected verdicts
+    /// Where to serve afterwards; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", conflicts_with = "once")]
+    listen: SocketAddr,
+    /// Write what was made, as JSON, once requests are answered: address, tokens, samples with codes, QR texts, drafts and expected verdicts
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// Exit when done, rather than serve
@@ -103,9 +115,18 @@ impl Demo {
             Some(directory) => directory,
             None => std::env::temp_dir().join(format!("fapiao-demo-{}", data_encoding::HEXLOWER.encode(&random::<4>()?))),
         };
+        let mut configuration = Configuration::default();
+        configuration.http.listen = self.listen;
+        configuration.log = Log { level: Level::Warn, format: Format::Text, ..configuration.log };
+        start_logging(&configuration);
+        // Before anything is signed, because the address is in the signed codes.
+        let front = if self.once { None } else { Some(Front::open(&configuration)?) };
+        let host = front.as_ref().map_or(self.listen, Front::address).to_string();
+        let metrics = Arc::new(Metrics::new());
         let passphrase = Zeroizing::new(data_encoding::HEXLOWER.encode(&random::<16>()?));
         // The demo's passphrase lies beside its key, so deriving the key from it need not be slow; its samples are years old.
-        let config = Config { kdf: KdfCost::TRIVIAL, days_back: 36_500, ..Config::new(&directory, Some(passphrase.clone())) };
+        let observer = Some(commits(&metrics));
+        let config = Config { kdf: KdfCost::TRIVIAL, days_back: 36_500, host, observer, ..Config::new(&directory, Some(passphrase.clone())) };
         let engine = Engine::create(config)?;
         write_private(&passphrase_beside(&directory), passphrase.as_bytes())?;
         keys::publish_keys(&engine)?;
@@ -121,23 +142,45 @@ impl Demo {
         stage.allotments(&issued)?;
         stage.printed_codes()?;
         stage.proof(&issued)?;
+        let tokens = stage.callers(&issued)?;
         stage.fsck()?;
 
-        if let Some(path) = &self.json {
-            let text = format!("{:#}\n", made(&issued));
-            std::fs::write(path, text)?;
-            println!("\nwrote {}", path.display());
+        let Stage { engine, wrong } = stage;
+        let ready = |address: Option<SocketAddr>| -> Result<(), Failure> {
+            if let Some(path) = &self.json {
+                write_for_owner(path, &format!("{:#}\n", made(address, &tokens, &issued)))?;
+                println!("\nwrote {}", path.display());
+            }
+            match address {
+                Some(address) => println!("\n服务 serving at http://{address}  (Ctrl-C ends it)\n  curl http://{address}/openapi.json"),
+                None => {
+                    println!("\nLook further:  fapiao verify --data {0} --qr '…'   fapiao ledger fsck --data {0}", directory.display());
+                }
+            }
+            Ok(())
+        };
+        if wrong > 0 {
+            ready(None)?;
+            return Ok(Exit::Other);
         }
-        if !self.once {
-            println!("\n(The server comes with a later version; this demo exits.)");
+        match front {
+            Some(front) => front.serve(engine, &configuration, metrics, |address| ready(Some(address))),
+            None => ready(None).map(|()| Exit::Fine),
         }
-        println!("\nLook further:  fapiao verify --data {0} --qr '…'   fapiao ledger fsck --data {0}", directory.display());
-        Ok(if stage.wrong == 0 { Exit::Fine } else { Exit::Other })
     }
 }
 
+/// A token for each role that has one, by the role's name.
+type Tokens = BTreeMap<&'static str, Zeroizing<String>>;
+
+/// Writes a file with tokens in it, in place of one that is there: only its owner may read it.
+fn write_for_owner(path: &Path, text: &str) -> Result<(), Failure> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    Ok(file.write_all(text.as_bytes())?)
+}
+
 /// What `--json` writes.
-fn made(issued: &[Issued]) -> Value {
+fn made(address: Option<SocketAddr>, tokens: &Tokens, issued: &[Issued]) -> Value {
     let samples: Vec<Value> = issued
         .iter()
         .map(|sample| {
@@ -155,7 +198,8 @@ fn made(issued: &[Issued]) -> Value {
             })
         })
         .collect();
-    json!({ "tokens": {}, "samples": samples, "draws": [] })
+    let tokens: BTreeMap<&str, &str> = tokens.iter().map(|(role, token)| (*role, token.as_str())).collect();
+    json!({ "url": address.map(|address| format!("http://{address}")), "sms_url": null, "tokens": tokens, "samples": samples, "draws": [] })
 }
 
 /// The typed question that the holder of this paper asks.
@@ -167,6 +211,7 @@ fn typed(face: &Face) -> Typed {
         date: Some(face.date.to_string()),
         amount: by_amount.then(|| face.totals.amount.to_string()),
         check: face.check_code.filter(|_| !by_amount).map(|check| check.last_six()),
+        ..Typed::default()
     }
 }
 
@@ -351,8 +396,8 @@ impl Stage {
             code: code.to_string(),
             number: stolen.number.to_string(),
             date: Some(self.engine.today().to_string()),
-            amount: None,
             check: Some("123456".to_owned()),
+            ..Typed::default()
         };
         self.ask("somebody shows one of them", &asked.question(), Verdict::BlankMarked)?;
         let submitted = self.issue_text(&sample::draft(Kind::Ordinary, 2, stolen, self.engine.today(), &seller))?;
@@ -375,6 +420,40 @@ impl Stage {
         let submitted = self.engine.void(sample.face.id, None)?;
         self.step(matches!(submitted, Submitted::Refused(Refusal::ElectronicNeverVoided)), &format!("voiding it: {}", told(&submitted)));
         Ok(())
+    }
+
+    /// One caller of each role that has a token. The issuer acts for every seller of the samples, so that each can be sent again.
+    fn callers(&mut self, issued: &[Issued]) -> Result<Tokens, Failure> {
+        section("调用方 callers and their tokens");
+        let mut sellers: Vec<TaxpayerId> = issued.iter().map(|sample| sample.face.seller_id.clone()).chain([demo_seller()?]).collect();
+        sellers.sort_unstable();
+        sellers.dedup();
+        let mut buyers = Vec::new();
+        for sample in issued {
+            buyers.extend(self.engine.invoice(sample.face.id)?.and_then(|invoice| invoice.buyer_id().cloned()));
+        }
+        buyers.sort_unstable();
+        buyers.dedup();
+        let mut tokens = Tokens::new();
+        for role in Role::ALL.into_iter().filter(|role| *role != Role::Anonymous) {
+            let taxpayers = match role {
+                Role::Issuer => sellers.clone(),
+                Role::Business => buyers.clone(),
+                Role::Anonymous | Role::Operator | Role::Department | Role::Auditor | Role::Administrator => Vec::new(),
+            };
+            let new = NewCaller {
+                role,
+                taxpayers,
+                regions: Territory::WholeCountry,
+                issuer_key: None,
+                label: format!("demo {}", role.name()),
+                expires: None,
+            };
+            let (id, token) = self.engine.enrol(new, &Caller::CONSOLE)?;
+            self.step(true, &format!("{:<13} {id}", role.name()));
+            tokens.insert(role.name(), token.reveal());
+        }
+        Ok(tokens)
     }
 
     fn issue_text(&mut self, text: &str) -> Result<Submitted, Failure> {

@@ -1,12 +1,13 @@
 //! `fapiao void` and `fapiao status`, and how the outcome of any event is told.
 
 use clap::{Args, ValueEnum};
-use serde_json::{Value, json};
 
 use super::open::DataOptions;
 use super::{Exit, Failure, print};
-use crate::channel::{json as drafts, receipt};
+use crate::channel::receipt::{Detail, outcome};
 use crate::domain::allotment::Mark;
+use crate::domain::audit::Act;
+use crate::domain::caller::Caller;
 use crate::domain::number::{InvoiceCode, InvoiceId, InvoiceNumber};
 use crate::domain::taxpayer::TaxpayerId;
 use crate::engine::{Engine, Submitted};
@@ -78,7 +79,7 @@ impl Void {
         };
         let engine = self.data.open()?;
         let submitted = engine.void(id, seller)?;
-        finish(&engine, submitted, self.json)
+        finish(&engine, Act::InvoiceVoided, &id.to_string(), submitted, self.json)
     }
 }
 
@@ -93,35 +94,14 @@ impl Status {
         let id = self.id.parse()?;
         let engine = self.data.open()?;
         let submitted = engine.status(id, mark)?;
-        finish(&engine, submitted, self.json)
+        finish(&engine, Act::InvoiceMarked, &format!("{id} {}", mark.name()), submitted, self.json)
     }
 }
 
-/// What became of a submission, as JSON with its receipt.
-pub(super) fn outcome(engine: &Engine, submitted: &Submitted) -> Result<(Value, Exit), Failure> {
-    Ok(match submitted {
-        Submitted::Logged(logged) => {
-            let mut value = receipt::logged_json(logged);
-            if let (Some(object), Some(full)) = (value.as_object_mut(), engine.receipt(logged.index)?) {
-                object.insert("receipt".into(), receipt::to_json(&full));
-                if let Some(codes) = receipt::qr_codes(&full, engine.host()) {
-                    object.insert("signed_qr".into(), codes.signed.into());
-                    object.insert("classic_qr".into(), codes.classic.into());
-                }
-            }
-            (value, Exit::Fine)
-        }
-        Submitted::Faulty(faults) => (json!({ "status": "faulty", "faults": drafts::faults(faults) }), Exit::Other),
-        Submitted::Refused(refusal) => {
-            let value = json!({ "status": "refused", "code": refusal.code(), "zh": refusal.chinese(), "en": refusal.english() });
-            (value, Exit::Other)
-        }
-    })
-}
-
-/// Prints what became of a submission.
-pub(super) fn finish(engine: &Engine, submitted: Submitted, json: bool) -> Result<Exit, Failure> {
-    let (value, exit) = outcome(engine, &submitted)?;
+/// Enters a decided act of the console into the audit trail, and prints what became of it.
+pub(super) fn finish(engine: &Engine, act: Act, subject: &str, submitted: Submitted, json: bool) -> Result<Exit, Failure> {
+    engine.record(&Caller::CONSOLE, act, subject, submitted.code())?;
+    let (value, gravity) = outcome(engine, &submitted, Detail::Receipt)?;
     let text = match &submitted {
         Submitted::Logged(logged) if logged.repeated => format!("已登记 already logged at leaf {}", logged.index),
         Submitted::Logged(logged) => format!("已登记 logged at leaf {}", logged.index),
@@ -131,5 +111,5 @@ pub(super) fn finish(engine: &Engine, submitted: Submitted, json: bool) -> Resul
         Submitted::Refused(refusal) => format!("拒绝 refused {}: {} | {}", refusal.code(), refusal.chinese(), refusal.english()),
     };
     print(json, &value, &text)?;
-    Ok(exit)
+    Ok(gravity.into())
 }

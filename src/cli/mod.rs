@@ -2,6 +2,8 @@
 
 mod allot;
 mod backup;
+mod callers;
+mod configuration;
 mod demo;
 mod doctor;
 mod events;
@@ -16,6 +18,7 @@ mod prove;
 mod resubmit;
 mod runbook;
 pub mod sample;
+mod serve;
 mod verify;
 
 use std::io::{self, Write as _};
@@ -24,6 +27,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use serde_json::Value;
 
+use crate::channel::issuing::IssuingError;
+use crate::channel::receipt::Gravity;
 use crate::engine::EngineError;
 use crate::ledger::{BackupError, LedgerError, StoreError, SubmitError};
 
@@ -61,8 +66,15 @@ enum Command {
     /// Allot numbers to taxpayers, mark ranges, list both. 发票领用
     #[command(subcommand)]
     Allot(allot::Allot),
+    /// Enrol those who may ask a server, list and revoke them. 调用方
+    #[command(subcommand)]
+    Callers(callers::Callers),
+    /// Show what was done with a privilege. 审计
+    Audit(callers::Audit),
     /// Issue drafts: JSON lines in, receipts as JSON lines out. 开具
     Issue(issue::Issue),
+    /// Serve the engine over HTTP. 服务
+    Serve(serve::Serve),
     /// Bring in historic invoices: complete drafts, kept as they are. 导入
     Import(issue::Import),
     /// Submit receipts of a log that was given up again, with their drafts. 重新提交
@@ -102,6 +114,26 @@ pub(crate) enum Exit {
     Unavailable,
 }
 
+impl From<Gravity> for Exit {
+    fn from(gravity: Gravity) -> Exit {
+        match gravity {
+            Gravity::Fine => Exit::Fine,
+            Gravity::Other => Exit::Other,
+            Gravity::Malformed => Exit::Usage,
+            Gravity::Unavailable => Exit::Unavailable,
+        }
+    }
+}
+
+impl From<IssuingError> for Failure {
+    fn from(error: IssuingError) -> Failure {
+        match error {
+            IssuingError::Stream(error) => Failure::Stream(error),
+            IssuingError::Engine(error) => Failure::Engine(error),
+        }
+    }
+}
+
 /// What a command could not do.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
@@ -111,6 +143,9 @@ pub(crate) enum Failure {
     /// Something about the arguments that only the command can know.
     #[error("{0}")]
     Usage(String),
+    /// An address that cannot be listened on.
+    #[error("{0}")]
+    Listen(String),
     /// Standard input or output.
     #[error("{0}")]
     Stream(#[from] io::Error),
@@ -126,7 +161,9 @@ impl Failure {
     fn exit(&self) -> Exit {
         match self {
             Failure::Usage(_) => Exit::Usage,
-            Failure::Engine(EngineError::Locked | EngineError::Host(_) | EngineError::Reason) => Exit::Usage,
+            Failure::Engine(
+                EngineError::Locked | EngineError::Host(_) | EngineError::Reason | EngineError::Enrolment(_) | EngineError::NoSuchCaller(_),
+            ) => Exit::Usage,
             Failure::Engine(EngineError::Backup(
                 BackupError::Absent(_) | BackupError::NotEmpty(_) | BackupError::OtherLog { .. } | BackupError::NoSuchSize { .. },
             )) => Exit::Usage,
@@ -134,7 +171,9 @@ impl Failure {
             Failure::Engine(EngineError::Ledger(LedgerError::Store(StoreError::Absent(_) | StoreError::Exists(_) | StoreError::LockExists(_)))) => {
                 Exit::Usage
             }
-            Failure::Engine(EngineError::Submit(SubmitError::ClockBehind { .. })) | Failure::Engine(_) | Failure::Stream(_) => Exit::Unavailable,
+            Failure::Engine(EngineError::Submit(SubmitError::ClockBehind { .. })) | Failure::Engine(_) | Failure::Listen(_) | Failure::Stream(_) => {
+                Exit::Unavailable
+            }
         }
     }
 }
@@ -146,7 +185,10 @@ pub fn run() -> ExitCode {
         Command::Demo(command) => command.run(),
         Command::Keys(command) => command.run(),
         Command::Allot(command) => command.run(),
+        Command::Callers(command) => command.run(),
+        Command::Audit(command) => command.run(),
         Command::Issue(command) => command.run(),
+        Command::Serve(command) => command.run(),
         Command::Import(command) => command.run(),
         Command::Resubmit(command) => command.run(),
         Command::Doctor(command) => command.run(),

@@ -8,12 +8,11 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::events::outcome;
-use super::issue::Drafts;
 use super::open::DataOptions;
 use super::{Exit, Failure};
 use crate::channel::json::parse_draft;
-use crate::channel::receipt;
+use crate::channel::lines::Drafts;
+use crate::channel::receipt::{self, Detail, outcome};
 use crate::codec::canonical;
 use crate::domain::draft::Draft;
 use crate::domain::number::InvoiceId;
@@ -74,7 +73,10 @@ impl Resubmit {
                         Sealed::Event { .. } => None,
                     };
                     match engine.resubmit(&full, draft)? {
-                        Resubmitted::Decided(submitted) => outcome(&engine, &submitted)?,
+                        Resubmitted::Decided(submitted) => {
+                            let (value, gravity) = outcome(&engine, &submitted, Detail::Receipt)?;
+                            (value, gravity.into())
+                        }
                         Resubmitted::NotOurs(fault) => {
                             (json!({ "status": "not_resubmitted", "en": fault.to_string(), "zh": "回执或草稿与本账本不符" }), Exit::Other)
                         }

@@ -17,7 +17,7 @@ pub(super) struct Verify {
     #[command(flatten)]
     data: DataOptions,
     /// Text of a QR code, signed or classic 二维码内容
-    #[arg(long, value_name = "TEXT", conflicts_with_all = ["code", "number", "date", "amount", "check"])]
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["code", "number", "date", "amount", "check", "total", "seller_id", "buyer_id"])]
     qr: Option<String>,
     /// Invoice code 发票代码
     #[arg(long, required_unless_present = "qr")]
@@ -34,6 +34,15 @@ pub(super) struct Verify {
     /// Check code 校验码: its last 6 or all 20 digits, for 04, 10 and 11
     #[arg(long)]
     check: Option<String>,
+    /// Total including tax 价税合计; compared if given
+    #[arg(long, allow_hyphen_values = true)]
+    total: Option<String>,
+    /// Seller's tax id 销售方纳税人识别号; compared if given
+    #[arg(long)]
+    seller_id: Option<String>,
+    /// Buyer's tax id 购买方纳税人识别号, or 无 (none) where the paper shows none; compared if given, which needs the passphrase
+    #[arg(long, allow_hyphen_values = true)]
+    buyer_id: Option<String>,
     /// Keep the signed answer in FILE; `fapiao proof verify FILE` checks it without a network
     #[arg(long, value_name = "FILE")]
     proof: Option<PathBuf>,
@@ -64,6 +73,9 @@ impl Verify {
                 date: self.date.clone(),
                 amount: self.amount.clone(),
                 check: self.check.clone(),
+                total: self.total.clone(),
+                seller_id: self.seller_id.clone(),
+                buyer_id: self.buyer_id.clone(),
             }
             .question(),
         }

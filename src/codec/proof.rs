@@ -101,6 +101,12 @@ pub enum Query<'a> {
         amount: Option<&'a str>,
         /// 校验码.
         check: Option<&'a str>,
+        /// 价税合计.
+        total: Option<&'a str>,
+        /// 销售方纳税人识别号.
+        seller_id: Option<&'a str>,
+        /// 购买方纳税人识别号.
+        buyer_id: Option<&'a str>,
     },
     /// By the text of a QR code.
     Qr(&'a str),
@@ -116,11 +122,18 @@ impl Query<'_> {
     pub fn encode(&self) -> Result<Vec<u8>, QueryTooLong> {
         let mut writer = Writer::with_capacity(128);
         match *self {
-            Query::Typed { code, number, date, amount, check } => {
-                if [Some(code), Some(number), date, amount, check].into_iter().flatten().any(|field| field.len() > QUERY_FIELD_MAX) {
+            Query::Typed { code, number, date, amount, check, total, seller_id, buyer_id } => {
+                let more = [total, seller_id, buyer_id];
+                if [Some(code), Some(number), date, amount, check].into_iter().chain(more).flatten().any(|field| field.len() > QUERY_FIELD_MAX) {
                     return Err(QueryTooLong);
                 }
-                writer.u8(1).text(code).text(number).opt_text(date).opt_text(amount).opt_text(check)
+                // Questions that carry none of the later fields are written as before there were any: their digests stay.
+                let none_of_them = more.iter().all(Option::is_none);
+                writer.u8(if none_of_them { 1 } else { 3 }).text(code).text(number).opt_text(date).opt_text(amount).opt_text(check);
+                if !none_of_them {
+                    writer.opt_text(total).opt_text(seller_id).opt_text(buyer_id);
+                }
+                &mut writer
             }
             Query::Qr(text) if text.len() > QR_TEXT_MAX => return Err(QueryTooLong),
             Query::Qr(text) => writer.u8(2).text(text),

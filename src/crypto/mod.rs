@@ -10,3 +10,4 @@ pub mod keyring;
 pub mod merkle;
 pub mod note;
 pub mod sign;
+pub mod token;

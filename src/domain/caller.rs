@@ -61,6 +61,15 @@ impl Role {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CallerId(pub [u8; 8]);
 
+impl CallerId {
+    /// Parses 16 lower-case hex digits.
+    pub fn parse(text: &str) -> Option<CallerId> {
+        let mut bytes = [0; 8];
+        let canonical = text.len() == 16 && data_encoding::HEXLOWER.decode_mut(text.as_bytes(), &mut bytes).is_ok();
+        canonical.then_some(CallerId(bytes))
+    }
+}
+
 impl fmt::Display for CallerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
@@ -106,6 +115,9 @@ pub struct Caller {
 impl Caller {
     /// Anybody.
     pub const ANONYMOUS: Caller = Caller { id: None, role: Role::Anonymous, taxpayers: Vec::new(), regions: Vec::new(), issuer_key: None };
+
+    /// Whoever has the data directory and its passphrase: the administration, in person.
+    pub const CONSOLE: Caller = Caller { id: None, role: Role::Administrator, taxpayers: Vec::new(), regions: Vec::new(), issuer_key: None };
 
     /// Whether it acts for this taxpayer.
     pub fn acts_for(&self, taxpayer: &TaxpayerId) -> bool {

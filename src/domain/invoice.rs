@@ -184,3 +184,12 @@ impl Invoice {
         }
     }
 }
+
+/// What a draft says is its issuer's own signature on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IssuerSignature {
+    /// Of the issuer's registered key.
+    pub key_id: [u8; 8],
+    /// Ed25519, over the submission's message.
+    pub signature: [u8; 64],
+}

@@ -4,6 +4,7 @@
 //! in doubt is a warning, never a rejection.
 
 pub mod allotment;
+pub mod audit;
 pub mod caller;
 pub mod draft;
 pub mod fault;

@@ -113,6 +113,16 @@ impl UnixMillis {
         let serial = self.0.checked_add(UTC_PLUS_8_MILLIS)? / MILLIS_PER_DAY;
         Day::from_serial(i64::try_from(serial).ok()?)
     }
+
+    /// Days from 1970-01-01 to the day in UTC+8: as [`UnixMillis::day`], of any year.
+    pub fn day_number(self) -> u64 {
+        self.0.saturating_add(UTC_PLUS_8_MILLIS) / MILLIS_PER_DAY
+    }
+
+    /// The instant at which the next day begins in UTC+8.
+    pub fn next_day(self) -> UnixMillis {
+        UnixMillis((self.day_number() + 1).saturating_mul(MILLIS_PER_DAY).saturating_sub(UTC_PLUS_8_MILLIS))
+    }
 }
 
 impl fmt::Display for UnixMillis {
@@ -133,6 +143,8 @@ mod tests {
         let new_year = Day::new(2020, 1, 1).expect("a day");
         assert_eq!(new_year.start(), UnixMillis(1_577_808_000_000));
         assert_eq!(UnixMillis(1_577_807_999_999).day(), Day::new(2019, 12, 31));
+        assert_eq!((UnixMillis(1_577_807_999_999).next_day(), new_year.start().next_day()), (new_year.start(), UnixMillis(1_577_894_400_000)));
+        assert_eq!(new_year.start().day_number(), UnixMillis(1_577_807_999_999).day_number() + 1);
         assert_eq!(new_year.plus_days(59), Day::new(2020, 2, 29));
         assert_eq!(new_year.plus_days(60), Day::new(2020, 3, 1));
         assert_eq!(new_year.plus_days(-1), Day::new(2019, 12, 31));

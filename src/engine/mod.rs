@@ -1,5 +1,8 @@
 //! The one API of the product: wires the floors and decides nothing. The clock and the source of randomness are read here and nowhere below.
 
+mod asking;
+pub mod audit;
+mod callers;
 mod resubmit;
 mod upkeep;
 
@@ -11,7 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
-use crate::codec::canonical;
+use crate::codec::canonical::{self, IssuerSlot};
 use crate::codec::event::{EventData, KeyRecord, Role};
 use crate::codec::leaf::KeyId;
 use crate::codec::proof;
@@ -20,7 +23,9 @@ use crate::crypto::keyfile::{self, KdfCost, KeyFileError};
 use crate::crypto::keyring::{Keyring, KeyringError};
 use crate::crypto::note::{Host, Origin};
 use crate::domain::allotment::{Allotment, Mark, NumberRange};
+use crate::domain::caller::{Caller, CallerId};
 use crate::domain::draft::Draft;
+use crate::domain::draft::fields::Field;
 use crate::domain::fault::Fault;
 use crate::domain::invoice::Invoice;
 use crate::domain::number::{CheckCode, InvoiceId};
@@ -29,14 +34,18 @@ use crate::domain::taxpayer::TaxpayerId;
 use crate::domain::time::{Day, UnixMillis};
 use crate::issue::{self, Randomness};
 use crate::ledger::{
-    Creation, Fsck, FsckReport, Home, InvRecord, Ledger, LedgerError, Observer, Opening, Outcome, Receipt, Refusal, Remark, Sealed, StoreError,
-    StoreSizes, Submission, SubmitError,
+    Creation, Fsck, FsckReport, Home, Ledger, LedgerError, Observer, Opening, Outcome, Receipt, Refusal, Remark, Sealed, StoreError, StoreSizes,
+    Submission, SubmitError,
 };
-use crate::limits::{BATCH_IDS_MAX, ISSUE_DAYS_BACK, KEY_FILE_BYTES_MAX};
-use crate::verify::answer::{Answer, AsOf};
-use crate::verify::check::{self, Registered};
+use crate::limits::{ISSUE_DAYS_BACK, KEY_FILE_BYTES_MAX};
+use crate::verify::answer::Answer;
+use crate::verify::check;
 use crate::verify::query::Question;
+use crate::verify::quota::{Policies, Quota};
+use crate::verify::verdict::Verdict;
 
+pub use asking::{Asked, Counting};
+pub use callers::{EnrolmentFault, Listed, NewCaller, Territory};
 pub use resubmit::Resubmitted;
 pub use upkeep::{Checkup, KeyTrouble};
 
@@ -92,6 +101,18 @@ pub enum EngineError {
     /// The reason for a public notice.
     #[error("a reason is needed: one line of at most 1,024 bytes, free of personal text")]
     Reason,
+    /// Somebody cannot be enrolled as a caller.
+    #[error(transparent)]
+    Enrolment(EnrolmentFault),
+    /// There is no caller with this id.
+    #[error("there is no caller {0}")]
+    NoSuchCaller(CallerId),
+    /// The id that was drawn for a caller is another one's: ask again.
+    #[error("the id drawn for the caller, {0}, is taken; ask again")]
+    CallerExists(CallerId),
+    /// More than ids and codes would have come into the audit trail.
+    #[error("the audit trail takes ids and codes, not this")]
+    AuditText,
     /// The machine has no randomness to give.
     #[error("no randomness: {0}")]
     Randomness(getrandom::Error),
@@ -117,6 +138,8 @@ pub struct Config {
     pub kdf: KdfCost,
     /// How old a new invoice's date may be, days.
     pub days_back: u32,
+    /// How much anybody may ask.
+    pub quotas: Policies,
     /// Told of commits.
     pub observer: Option<Observer>,
     /// Where the time comes from: the system, but for tests.
@@ -133,6 +156,7 @@ impl Config {
             sizes: StoreSizes::default(),
             kdf: KdfCost::STANDARD,
             days_back: ISSUE_DAYS_BACK,
+            quotas: Policies::STANDARD,
             observer: None,
             clock: Arc::new(now),
         }
@@ -148,6 +172,18 @@ pub enum Submitted {
     Faulty(Vec<Fault>),
     /// Well-formed, and not possible on the ledger's state.
     Refused(Refusal),
+}
+
+impl Submitted {
+    /// In a word: `logged`, `repeated`, `faulty`, or the refusal's code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Submitted::Logged(Logged { repeated: false, .. }) => "logged",
+            Submitted::Logged(Logged { repeated: true, .. }) => "repeated",
+            Submitted::Faulty(_) => "faulty",
+            Submitted::Refused(refusal) => refusal.code(),
+        }
+    }
 }
 
 /// Something that is in the log.
@@ -208,9 +244,20 @@ pub struct Pending {
 impl Pending {
     /// Blocks until the outcome is durable.
     pub fn wait(self) -> Result<Submitted, EngineError> {
-        let outcome = self.outcome.blocking_recv().unwrap_or(Err(SubmitError::Closing))?;
-        Ok(submitted(outcome, self.warnings))
+        submitted(self.outcome.blocking_recv(), self.warnings)
     }
+
+    /// As [`Pending::wait`], without a thread that waits.
+    pub async fn outcome(self) -> Result<Submitted, EngineError> {
+        submitted(self.outcome.await, self.warnings)
+    }
+}
+
+/// What a stored body holds.
+struct Contents {
+    salt: [u8; 16],
+    invoice: Invoice,
+    issuer: Option<IssuerSlot>,
 }
 
 /// An open ledger with its keys.
@@ -219,7 +266,9 @@ pub struct Engine {
     keyring: Option<Arc<Keyring>>,
     host: Host,
     days_back: u32,
+    quota: Quota,
     clock: crate::ledger::Clock,
+    known_callers: callers::KnownCallers,
 }
 
 impl std::fmt::Debug for Engine {
@@ -288,7 +337,8 @@ impl Engine {
             clock: Arc::clone(&config.clock),
             observer: config.observer.clone(),
         })?;
-        Ok(Engine { ledger, keyring: Some(keyring), host, days_back: config.days_back, clock: config.clock })
+        let quota = Quota::new(config.quotas, random()?);
+        Ok(Engine::new(ledger, Some(keyring), host, config.days_back, quota, config.clock))
     }
 
     /// Opens what [`Engine::create`] made.
@@ -301,7 +351,12 @@ impl Engine {
             clock: Arc::clone(&config.clock),
             observer: config.observer,
         })?;
-        Ok(Engine { ledger, keyring, host: parse_host(&config.host)?, days_back: config.days_back, clock: config.clock })
+        let quota = Quota::new(config.quotas, random()?);
+        Ok(Engine::new(ledger, keyring, parse_host(&config.host)?, config.days_back, quota, config.clock))
+    }
+
+    fn new(ledger: Ledger, keyring: Option<Arc<Keyring>>, host: Host, days_back: u32, quota: Quota, clock: crate::ledger::Clock) -> Engine {
+        Engine { ledger, keyring, host, days_back, quota, clock, known_callers: callers::KnownCallers::default() }
     }
 
     /// The ledger, for reading.
@@ -314,9 +369,13 @@ impl Engine {
         &self.host
     }
 
+    fn now(&self) -> UnixMillis {
+        (self.clock)()
+    }
+
     /// The day it is now, in UTC+8.
     pub fn today(&self) -> Day {
-        (self.clock)().day().unwrap_or_else(|| unreachable!("the clock shows a year after 2999"))
+        self.now().day().unwrap_or_else(|| unreachable!("the clock shows a year after 2999"))
     }
 
     fn keyring(&self) -> Result<&Keyring, EngineError> {
@@ -338,8 +397,12 @@ impl Engine {
     }
 
     fn terms(&self, draft: &Draft, import: bool) -> Result<Terms, EngineError> {
-        let original_date = match draft.original() {
-            Some(original) => self.ledger.look_up(original)?.1.and_then(|row| canonical::decode_face(&row.face).ok()).map(|face| face.date),
+        let original_date = match draft.original().zip(seller_of(draft)) {
+            Some((original, seller)) => {
+                let face = self.ledger.look_up(original)?.1.and_then(|row| canonical::decode_face(&row.face).ok());
+                // What rules say of a date would tell when somebody else's invoice was issued.
+                face.filter(|face| face.seller_id == seller).map(|face| face.date)
+            }
             None => None,
         };
         let halves: [u8; 16] = random()?;
@@ -353,15 +416,28 @@ impl Engine {
         })
     }
 
-    /// Checks, signs and hands in a draft without waiting for the disk: many can be under way. Faults come back at once.
-    pub fn begin(&self, draft: &Draft, import: bool) -> Result<Result<Pending, Vec<Fault>>, EngineError> {
+    /// Checks, signs and hands in a draft without waiting for the disk: many can be under way. Faults and what needs no look-up to be refused come
+    /// back at once.
+    pub fn begin(&self, draft: &Draft, import: bool) -> Result<Result<Pending, Submitted>, EngineError> {
+        self.begin_by(draft, import, None)
+    }
+
+    /// As whoever submits: a caller, or, at the console, nobody but the administration.
+    fn begin_by(&self, draft: &Draft, import: bool, caller: Option<&Caller>) -> Result<Result<Pending, Submitted>, EngineError> {
         let keyring = self.keyring()?;
         self.ledger.may_write()?;
+        if !caller.is_none_or(|caller| callers::may_submit(caller, draft)) {
+            return Ok(Err(Submitted::Refused(Refusal::NotYourSeller)));
+        }
         let accepted = match rules::accept(draft, &self.terms(draft, import)?) {
             Ok(accepted) => accepted,
-            Err(faults) => return Ok(Err(faults)),
+            Err(faults) => return Ok(Err(Submitted::Faulty(faults))),
         };
-        let submission = issue::invoice(&accepted, import, keyring, &Randomness::from_bytes(random()?))?;
+        let endorsement = match issue::endorsement(&accepted, caller.and_then(|caller| caller.issuer_key.as_ref())) {
+            Ok(endorsement) => endorsement,
+            Err(refusal) => return Ok(Err(Submitted::Refused(refusal))),
+        };
+        let submission = issue::endorsed_invoice(&accepted, endorsement.as_ref(), import, keyring, &Randomness::from_bytes(random()?))?;
         Ok(Ok(Pending { warnings: accepted.warnings, outcome: self.ledger.submit(submission) }))
     }
 
@@ -369,13 +445,13 @@ impl Engine {
     pub fn submit(&self, draft: &Draft, import: bool) -> Result<Submitted, EngineError> {
         match self.begin(draft, import)? {
             Ok(pending) => pending.wait(),
-            Err(faults) => Ok(Submitted::Faulty(faults)),
+            Err(answered) => Ok(answered),
         }
     }
 
     /// Voids an invoice today; `caller` must be its seller, `None` is the administration.
     pub fn void(&self, id: InvoiceId, caller: Option<TaxpayerId>) -> Result<Submitted, EngineError> {
-        self.decide(issue::void(id, caller, self.today(), self.keyring()?, random()?))
+        self.decide(issue::void(id, caller.map(|seller| vec![seller]), self.today(), self.keyring()?, random()?))
     }
 
     /// Marks one issued invoice, or lifts its mark.
@@ -397,77 +473,41 @@ impl Engine {
         Pending { warnings: Vec::new(), outcome: self.ledger.submit(submission) }.wait()
     }
 
-    /// Answers a question. A match is counted.
-    pub fn verify(&self, question: &Question) -> Result<Answer, EngineError> {
-        let mut answers = self.verify_many(std::slice::from_ref(question))?;
-        Ok(answers.pop().unwrap_or_else(|| unreachable!("one question has one answer")))
-    }
-
-    /// Answers questions in their order, all as of one ledger state. At most [`BATCH_IDS_MAX`] are read at a time.
-    pub fn verify_many(&self, questions: &[Question]) -> Result<Vec<Answer>, EngineError> {
-        let mut answers = Vec::with_capacity(questions.len());
-        for questions in questions.chunks(BATCH_IDS_MAX) {
-            let ids: Vec<Option<InvoiceId>> = questions.iter().map(|question| question.query.as_ref().ok().map(|query| query.id())).collect();
-            // Keys that share blocks are read once if they come in order.
-            let mut sorted: Vec<InvoiceId> = ids.iter().flatten().copied().collect();
-            sorted.sort_unstable();
-            sorted.dedup();
-            let (published, rows) = match sorted.as_slice() {
-                [id] => self.ledger.look_up(*id).map(|(published, row)| (published, vec![row]))?,
-                many => self.ledger.look_up_many(many)?,
-            };
-            let now = (self.clock)();
-            for (question, id) in questions.iter().zip(ids) {
-                let row = id.and_then(|id| sorted.binary_search(&id).ok()).and_then(|at| rows.get(at)).and_then(Option::as_ref);
-                answers.push(self.answer(question, row, AsOf::new(&published, now))?);
-            }
-        }
-        Ok(answers)
-    }
-
-    fn answer(&self, question: &Question, row: Option<&Arc<InvRecord>>, as_of: AsOf) -> Result<Answer, EngineError> {
-        let query = match &question.query {
-            Ok(query) => query,
-            Err(why) => return Ok(Answer::unanswerable(why.clone(), as_of)),
-        };
-        let mark = self.ledger.mark(query.id()).map(|marked| marked.mark);
-        let row = row.map(Arc::as_ref);
-        let now = as_of.time;
-        let registered = Registered { row, mark, behind: self.ledger.is_behind(), incomplete: self.ledger.has_lost_leaves() };
-        let checked = check::check(query, registered, self.ledger.keys());
-        let mut answer = Answer::checked(query, checked, row, mark, as_of);
-        answer.crc_ok = question.crc_ok;
-        if answer.verdict.matched() {
-            let tally = self.ledger.counts().add(query.id(), now)?;
-            (answer.count, answer.first_verified) = (tally.count, tally.first);
-        }
-        Ok(answer)
-    }
-
     /// Adds what only the encrypted body knows to an answer that matched: to be masked before it is shown.
     pub fn with_details(&self, mut answer: Answer) -> Result<Answer, EngineError> {
         if self.is_unlocked()
             && let Some(registered) = &mut answer.registered
         {
             registered.invoice =
-                self.contents(registered.index, &registered.commit, registered.verified.face())?.map(|(_, invoice)| Arc::new(invoice));
+                self.contents(registered.index, &registered.commit, registered.verified.face())?.map(|contents| Arc::new(contents.invoice));
         }
         Ok(answer)
     }
 
-    fn contents(&self, index: u64, commit: &[u8; 32], face: &crate::domain::invoice::Face) -> Result<Option<([u8; 16], Invoice)>, EngineError> {
+    fn contents(&self, index: u64, commit: &[u8; 32], face: &crate::domain::invoice::Face) -> Result<Option<Contents>, EngineError> {
         let keyring = self.keyring()?;
         let Some(sealed) = self.ledger.body(index)? else { return Ok(None) };
         let opened = body::open(&sealed, |key_id| keyring.data_key(key_id), commit)?;
-        let (invoice, _) = canonical::decode_rest(face, &opened.rest)?;
-        Ok(Some((opened.salt, invoice)))
+        let (invoice, issuer) = canonical::decode_rest(face, &opened.rest)?;
+        Ok(Some(Contents { salt: opened.salt, invoice, issuer }))
     }
 
     /// An issued invoice in full, for those entitled to it.
     pub fn invoice(&self, id: InvoiceId) -> Result<Option<Invoice>, EngineError> {
+        Ok(self.signed_invoice(id)?.map(|(invoice, _)| invoice))
+    }
+
+    /// As [`Engine::invoice`], with its issuer's signature if it was submitted with one: what a draft must say to be the same again, slot and all.
+    pub fn signed_invoice(&self, id: InvoiceId) -> Result<Option<(Invoice, Option<IssuerSlot>)>, EngineError> {
         let Some(row) = self.ledger.look_up(id)?.1 else { return Ok(None) };
         let face = canonical::decode_face(&row.face)?;
-        Ok(self.contents(row.index, &row.commit, &face)?.map(|(_, invoice)| invoice))
+        Ok(self.contents(row.index, &row.commit, &face)?.map(|Contents { invoice, issuer, .. }| (invoice, issuer)))
+    }
+
+    /// Leaf and state of an issued invoice, for those entitled to it.
+    pub fn standing(&self, id: InvoiceId) -> Result<Option<(u64, Verdict)>, EngineError> {
+        let mark = self.ledger.mark(id).map(|marked| marked.mark);
+        Ok(self.ledger.look_up(id)?.1.map(|row| (row.index, check::state(&row, mark))))
     }
 
     /// The receipt of the leaf at `index`: the same bytes every time.
@@ -476,7 +516,7 @@ impl Engine {
         let salt = match &receipt.sealed {
             Sealed::Event { salt, .. } => Some(*salt),
             Sealed::Invoice { face, .. } if self.is_unlocked() => {
-                self.contents(index, &receipt.leaf.commit, &canonical::decode_face(face)?)?.map(|(salt, _)| salt)
+                self.contents(index, &receipt.leaf.commit, &canonical::decode_face(face)?)?.map(|contents| contents.salt)
             }
             Sealed::Invoice { .. } => None,
         };
@@ -536,15 +576,21 @@ fn thorough<'a>(secrets: Option<&'a Keyring>, progress: &'a (dyn Fn(u64, u64) + 
     Ok(Fsck { secrets, progress, seed: random()?, workers })
 }
 
+/// Whom a draft says it is issued by, if that is well formed.
+fn seller_of(draft: &Draft) -> Option<TaxpayerId> {
+    draft.get(Field::SellerTaxId).and_then(TaxpayerId::parse)
+}
+
 fn parse_host(text: &str) -> Result<Host, EngineError> {
     Host::parse(text).ok_or_else(|| EngineError::Host(text.to_owned()))
 }
 
-fn submitted(outcome: Outcome, warnings: Vec<Fault>) -> Submitted {
-    match outcome {
+/// What the sequencer answered; one that is gone without an answer was being closed.
+fn submitted(answer: Result<Result<Outcome, SubmitError>, oneshot::error::RecvError>, warnings: Vec<Fault>) -> Result<Submitted, EngineError> {
+    Ok(match answer.unwrap_or(Err(SubmitError::Closing))? {
         Outcome::Logged { index, repeated, warning } => Submitted::Logged(Logged { index, repeated, warnings, remark: warning }),
         Outcome::Refused(refusal) => Submitted::Refused(refusal),
-    }
+    })
 }
 
 /// The secret keys of a data directory.

@@ -13,7 +13,7 @@ use super::frame::{self, Entry, Frame};
 use super::recovery::{self, Recovered, index_of};
 use super::state::{self, StoredRows};
 use super::store::{self, Access, Home, Store, StoreError, StoreSizes};
-use super::tables::{Bodies, Counts, Heads, Invoices, Leaves, Meta, Seals};
+use super::tables::{Audit, Bodies, Callers, Counts, Heads, Invoices, Leaves, Meta, Seals, Table};
 use super::{Ledger, LedgerError};
 use crate::codec::leaf::Leaf;
 use crate::crypto::merkle::{self, Tree};
@@ -314,7 +314,10 @@ fn copy(from: &Store, to: &Store, size: u64) -> Result<(), LedgerError> {
     let mut batch = to.batch();
     batch.put::<Meta>(&recovery::ORIGIN, &from.get::<Meta>(&recovery::ORIGIN)?.unwrap_or_default());
     batch.commit(true)?;
-    copy_counts(from, to)
+    copy_counts(from, to)?;
+    // Neither is in the log, so neither belongs to a size of it.
+    copy_table::<Callers>(from, to)?;
+    copy_table::<Audit>(from, to)
 }
 
 /// Counts are not in the log; they stay with the invoices that stay.
@@ -330,6 +333,20 @@ fn copy_counts(from: &Store, to: &Store) -> Result<(), LedgerError> {
             {
                 batch.put::<Counts>(&id, &count);
             }
+        }
+        batch.commit(true)?;
+    }
+    Ok(())
+}
+
+/// A table that does not follow from the log, row by row as it is.
+fn copy_table<T: Table>(from: &Store, to: &Store) -> Result<(), LedgerError> {
+    let mut rows = from.scan_all::<T>().peekable();
+    while rows.peek().is_some() {
+        let mut batch = to.batch();
+        for row in rows.by_ref().take(REBUILD_CHUNK) {
+            let (key, value) = row?;
+            batch.put_as::<T>(&key, &value);
         }
         batch.commit(true)?;
     }

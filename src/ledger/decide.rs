@@ -57,7 +57,7 @@ fn repeated(index: u64) -> Decision {
 pub fn decide<S: State>(state: &S, submission: Submission, next_index: u64) -> Result<Decision, S::Error> {
     match submission {
         Submission::Invoice(invoice) => decide_invoice(state, *invoice, next_index),
-        Submission::Void { id, caller, day, event } => decide_void(state, id, caller.as_ref(), day, event),
+        Submission::Void { id, callers, day, event } => decide_void(state, id, callers.as_deref(), day, event),
         Submission::Status { id, mark, event } => decide_status(state, id, mark, event),
         Submission::Allot { allotment, event } => Ok(decide_allot(state.book(), &allotment, event)),
         Submission::AllotmentStatus { range, mark, event } => decide_allotment_status(state, &range, mark, event),
@@ -154,10 +154,10 @@ fn check_red<S: State>(state: &S, original: InvoiceId, red: &Face) -> Result<Red
     Ok(Err(refusal))
 }
 
-fn decide_void<S: State>(state: &S, id: InvoiceId, caller: Option<&TaxpayerId>, day: Day, event: SealedEvent) -> Result<Decision, S::Error> {
+fn decide_void<S: State>(state: &S, id: InvoiceId, callers: Option<&[TaxpayerId]>, day: Day, event: SealedEvent) -> Result<Decision, S::Error> {
     // Whoever is not the seller learns nothing about the number, not even whether it exists.
     let owner = state.book().allotted(id).map(|found| &found.allotment.taxpayer);
-    if caller.is_some_and(|caller| owner != Some(caller)) {
+    if callers.is_some_and(|callers| !owner.is_some_and(|owner| callers.contains(owner))) {
         return Ok(refuse(Refusal::NotSeller));
     }
     let Some(row) = state.row(id)? else { return Ok(refuse(Refusal::NotFound)) };

@@ -19,6 +19,7 @@ mod place;
 mod rebuild;
 mod receipt;
 mod recovery;
+mod registry;
 mod sequencer;
 mod state;
 mod store;
@@ -44,6 +45,7 @@ pub use fsck::{Finding, Fsck, FsckReport};
 pub use opening::{Creation, Opening, Reopening};
 pub use receipt::{Receipt, Sealed};
 pub use recovery::{Obstacle, Origins};
+pub use registry::{Enrolled, Registry};
 #[cfg(feature = "faults")]
 pub use sequencer::{Stepped, Stepper};
 #[cfg(feature = "faults")]
@@ -287,6 +289,7 @@ pub struct Ledger {
     keys: PublicKeys,
     origins: Origins,
     counts: Counts,
+    registry: Registry,
     /// Held for the whole of a backup: two into one directory would be in each other's way.
     backing_up: Mutex<()>,
     jobs: Option<Sender<sequencer::Job>>,
@@ -343,6 +346,11 @@ impl Ledger {
     /// How often invoices were verified.
     pub fn counts(&self) -> &Counts {
         &self.counts
+    }
+
+    /// Who may call, and the audit trail.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
     }
 
     /// The newest published state.

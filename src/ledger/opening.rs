@@ -8,6 +8,7 @@ use super::lock::LockFile;
 use super::place;
 use super::rebuild;
 use super::recovery::{self, LockFault, ORIGIN, Obstacle, Recovered, Standing};
+use super::registry::Registry;
 use super::sequencer::{self, Committer, Decider, Head, Tools};
 use super::store::{Access, Home, Store, StoreError, StoreSizes};
 use super::tables::{Heads, Meta};
@@ -125,7 +126,8 @@ impl Ledger {
             None => (None, Vec::new()),
         };
         let Recovered { origins, keys, .. } = recovered;
-        Ok(Ledger { store, shared, keys, origins, counts, backing_up: Mutex::default(), jobs, threads })
+        let registry = Registry::new(Arc::clone(&store));
+        Ok(Ledger { store, shared, keys, origins, counts, registry, backing_up: Mutex::default(), jobs, threads })
     }
 
     /// Opens a ledger without any thread; what may be written is driven by the stepper.
@@ -138,7 +140,8 @@ impl Ledger {
         });
         let Recovered { origins, keys, .. } = recovered;
         let counts = Counts::without_thread(Arc::clone(&store));
-        Ok((Ledger { store, shared, keys, origins, counts, backing_up: Mutex::default(), jobs: None, threads: Vec::new() }, stepper))
+        let registry = Registry::new(Arc::clone(&store));
+        Ok((Ledger { store, shared, keys, origins, counts, registry, backing_up: Mutex::default(), jobs: None, threads: Vec::new() }, stepper))
     }
 
     /// Says that this copy is the newest and lies here: rewrites a missing or older lock record after checking that this copy continues the same

@@ -17,8 +17,8 @@ pub enum Submission {
     Void {
         /// The invoice to void.
         id: InvoiceId,
-        /// Whoever asks must be the seller; `None` is the administration.
-        caller: Option<TaxpayerId>,
+        /// Whom the one who asks acts for; the seller must be among them. `None` is the administration.
+        callers: Option<Vec<TaxpayerId>>,
         /// The day it is voided.
         day: Day,
         /// Signed event.
@@ -141,6 +141,8 @@ pub enum Refusal {
     RangeMarked(Mark),
     /// Same number, different content. Carries the leaf of the first.
     Conflict(u64),
+    /// Whoever submits does not act for the draft's seller; said before anything is looked up.
+    NotYourSeller,
     /// The original is not in this ledger.
     OriginalNotFound,
     /// The original is of another type.
@@ -180,6 +182,12 @@ pub enum Refusal {
     RangeBlankVoid,
     /// Blank-void is for unused numbers; this one was used.
     RangeHasUsedNumber(InvoiceId),
+    /// The issuer registered a key, and the draft is not signed.
+    Unsigned,
+    /// The draft is signed with a key that is not the submitter's registered one.
+    IssuerKeyUnknown,
+    /// The issuer's signature does not hold for what the draft says.
+    IssuerSignatureWrong,
 }
 
 impl Refusal {
@@ -193,6 +201,7 @@ impl Refusal {
             Refusal::NotAllotted,
             Refusal::RangeMarked(Mark::Stolen),
             Refusal::Conflict(0),
+            Refusal::NotYourSeller,
             Refusal::OriginalNotFound,
             Refusal::OriginalKindDiffers,
             Refusal::OriginalSellerDiffers,
@@ -212,6 +221,9 @@ impl Refusal {
             Some(Refusal::RangeNotAllotted),
             Some(Refusal::RangeBlankVoid),
             id.map(Refusal::RangeHasUsedNumber),
+            Some(Refusal::Unsigned),
+            Some(Refusal::IssuerKeyUnknown),
+            Some(Refusal::IssuerSignatureWrong),
         ];
         plain.into_iter().chain(ranged.into_iter().flatten()).collect()
     }
@@ -222,6 +234,7 @@ impl Refusal {
             Refusal::NotAllotted => "FP-20-001",
             Refusal::RangeMarked(_) => "FP-20-002",
             Refusal::Conflict(_) => "FP-20-003",
+            Refusal::NotYourSeller => "FP-20-004",
             Refusal::OriginalNotFound => "FP-20-010",
             Refusal::OriginalKindDiffers => "FP-20-011",
             Refusal::OriginalSellerDiffers => "FP-20-012",
@@ -239,6 +252,9 @@ impl Refusal {
             Refusal::RangeNotAllotted => "FP-20-031",
             Refusal::RangeBlankVoid => "FP-20-032",
             Refusal::RangeHasUsedNumber(_) => "FP-20-033",
+            Refusal::Unsigned => "FP-20-040",
+            Refusal::IssuerKeyUnknown => "FP-20-041",
+            Refusal::IssuerSignatureWrong => "FP-20-042",
         }
     }
 
@@ -248,6 +264,7 @@ impl Refusal {
             Refusal::NotAllotted => "该号码不在销售方此票种的领用范围内".into(),
             Refusal::RangeMarked(mark) => format!("该号码所在号段已标记为 {}，不能开具", mark.name()),
             Refusal::Conflict(_) => "同一代码和号码已登记为内容不同的发票".into(),
+            Refusal::NotYourSeller => "调用方不代表该销售方".into(),
             Refusal::OriginalNotFound => "未找到对应的蓝字发票".into(),
             Refusal::OriginalKindDiffers => "对应的蓝字发票票种不同".into(),
             Refusal::OriginalSellerDiffers => "对应的蓝字发票属于其他销售方".into(),
@@ -265,6 +282,9 @@ impl Refusal {
             Refusal::RangeNotAllotted => "号段不在同一领用范围内".into(),
             Refusal::RangeBlankVoid => "空白作废的号段不能变更".into(),
             Refusal::RangeHasUsedNumber(id) => format!("号段中 {} 已开具", id.number),
+            Refusal::Unsigned => "开票方已登记密钥，提交的发票须带签名".into(),
+            Refusal::IssuerKeyUnknown => "签名所用密钥不是提交方登记的密钥".into(),
+            Refusal::IssuerSignatureWrong => "开票方签名与发票内容不符".into(),
         }
     }
 
@@ -274,6 +294,7 @@ impl Refusal {
             Refusal::NotAllotted => "the number is not in an allotment of this seller for this type".into(),
             Refusal::RangeMarked(mark) => format!("the number's range is marked {}; its unused numbers can no longer be issued", mark.name()),
             Refusal::Conflict(_) => "the number is already registered with different content".into(),
+            Refusal::NotYourSeller => "the caller does not act for this seller".into(),
             Refusal::OriginalNotFound => "the original invoice is not in this ledger".into(),
             Refusal::OriginalKindDiffers => "the original invoice is of another type".into(),
             Refusal::OriginalSellerDiffers => "the original invoice belongs to another seller".into(),
@@ -291,6 +312,9 @@ impl Refusal {
             Refusal::RangeNotAllotted => "the range is not within one allotment".into(),
             Refusal::RangeBlankVoid => "blank-void numbers stay void".into(),
             Refusal::RangeHasUsedNumber(id) => format!("number {} of the range was used", id.number),
+            Refusal::Unsigned => "the issuer has registered a key, so each submission must be signed with it".into(),
+            Refusal::IssuerKeyUnknown => "signed with a key that is not the submitter's registered one".into(),
+            Refusal::IssuerSignatureWrong => "the issuer's signature does not hold for this content".into(),
         }
     }
 }

@@ -13,9 +13,12 @@
 //! count  | InvoiceId                                    | CountRecord
 //! reopen | index u64                                    | data of the reopen event, as signed
 //! meta   | name                                         | bytes
+//! caller | caller id, 8 bytes                           | CallerRecord
+//! audit  | sequence u64                                 | AuditRecord
 //! ```
 
-use super::value::{self, AllotRecord, CountRecord, HeadRecord, InvRecord, Seal, ValueError};
+use super::value::{self, AllotRecord, AuditRecord, CallerRecord, CountRecord, HeadRecord, InvRecord, Seal, ValueError};
+use crate::domain::caller::CallerId;
 use crate::domain::number::InvoiceId;
 use crate::domain::taxpayer::TaxpayerId;
 use crate::domain::time::Day;
@@ -130,9 +133,17 @@ raw_table!(
     /// Facts about the ledger as a whole.
     Meta, "meta", &'static str, |name| name.as_bytes().to_vec()
 );
+record_table!(
+    /// Who may call. Not derivable from the log.
+    Callers, "caller", CallerId, CallerRecord, |id| id.0.to_vec()
+);
+record_table!(
+    /// What was done with a privilege; only ever appended to. Not derivable from the log.
+    Audit, "audit", u64, AuditRecord, |sequence| sequence.to_be_bytes().to_vec()
+);
 
 /// Every column family, in the order of this page.
-pub const NAMES: [&str; 12] = [
+pub const NAMES: [&str; 14] = [
     Leaves::NAME,
     Seals::NAME,
     Bodies::NAME,
@@ -145,7 +156,18 @@ pub const NAMES: [&str; 12] = [
     Keys::NAME,
     Reopens::NAME,
     Meta::NAME,
+    Callers::NAME,
+    Audit::NAME,
 ];
+
+/// Tables that the first version did not have and that follow from nothing: a ledger without them gets them, empty, when it is opened for writing.
+pub const LATER: [&str; 2] = [Callers::NAME, Audit::NAME];
+
+/// Name in `meta` that says that a table of [`LATER`] was made: missing after that, it is lost.
+pub fn made(table: &str) -> Option<&'static str> {
+    const MADE: [&str; 2] = ["table/caller", "table/audit"];
+    LATER.iter().position(|name| *name == table).and_then(|at| MADE.get(at).copied())
+}
 
 /// The tables that follow from leaves and seals, and can be rebuilt from them at any time.
 pub const DERIVED: [&str; 6] = [Tiles::NAME, Invoices::NAME, Allotments::NAME, ByTaxpayer::NAME, Keys::NAME, Reopens::NAME];

@@ -22,6 +22,9 @@ pub enum ValueError {
     /// The bytes do not decode.
     #[error("stored value does not decode: {0}")]
     Decode(#[from] bincode::error::DecodeError),
+    /// A number or a text that stands for nothing.
+    #[error("stored value has no such {0}")]
+    OutOfRange(&'static str),
     /// More bytes than the value needs.
     #[error("stored value has {0} bytes left over")]
     LeftOver(usize),
@@ -35,6 +38,8 @@ impl Record for InvRecord {}
 impl Record for AllotRecord {}
 impl Record for HeadRecord {}
 impl Record for CountRecord {}
+impl Record for CallerRecord {}
+impl Record for AuditRecord {}
 
 fn format() -> impl config::Config {
     config::standard().with_limit::<VALUE_BYTES_MAX>()
@@ -167,4 +172,44 @@ pub struct CountRecord {
     pub count: u64,
     /// The first of them, ms since 1970.
     pub first_ms: u64,
+}
+
+/// A row of `caller`.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct CallerRecord {
+    /// Number of the [`Role`](crate::domain::caller::Role).
+    pub role: u8,
+    /// Whom it acts for.
+    pub taxpayers: Vec<String>,
+    /// Where it may act; empty for the whole country.
+    pub regions: Vec<String>,
+    /// Registered Ed25519 key.
+    pub issuer_key: Option<[u8; 32]>,
+    /// Hash of the token's secret.
+    pub token_hash: [u8; 32],
+    /// What an administrator calls it.
+    pub label: String,
+    /// When it was enrolled, ms since 1970.
+    pub created_ms: u64,
+    /// First instant at which its token counts no more.
+    pub expires_ms: Option<u64>,
+    /// When its token was revoked.
+    pub revoked_ms: Option<u64>,
+}
+
+/// A row of `audit`.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct AuditRecord {
+    /// When, ms since 1970.
+    pub time_ms: u64,
+    /// By whom; `None` at the console.
+    pub caller: Option<[u8; 8]>,
+    /// Number of the role it had.
+    pub role: u8,
+    /// Number of the [`Act`](crate::domain::audit::Act).
+    pub act: u8,
+    /// To what: ids.
+    pub subject: String,
+    /// What came of it: a code.
+    pub outcome: String,
 }

@@ -10,3 +10,7 @@ pub mod _03_decisions {}
 pub mod _04_faults {}
 #[doc = include_str!("runbook.md")]
 pub mod _05_runbook {}
+#[doc = include_str!("limits.md")]
+pub mod _06_limits {}
+#[doc = include_str!("access.md")]
+pub mod _07_access {}

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::check::{Checked, Verified, remaining};
-use super::query::{Query, Unanswerable, unsupported_by_code};
+use super::query::{Query, Question, Unanswerable, unsupported_by_code};
+use super::quota::Throttled;
 use super::verdict::Verdict;
 use crate::domain::allotment::Mark;
 use crate::domain::invoice::Invoice;
@@ -28,6 +29,8 @@ pub struct Answer {
     pub first_verified: Option<UnixMillis>,
     /// Where and why a question could not be read.
     pub unanswerable: Option<Unanswerable>,
+    /// Why it was not answered.
+    pub throttled: Option<Throttled>,
     /// Code and stated type disagree.
     pub type_conflict: bool,
     /// Whether a classic QR code's CRC is right; `None` where there is none.
@@ -82,6 +85,24 @@ impl Answer {
             count: 0,
             first_verified: None,
             unanswerable: Some(why),
+            throttled: None,
+            type_conflict: false,
+            crc_ok: None,
+            mark: None,
+            registered: None,
+        }
+    }
+
+    /// The answer to a question that was not looked into: it echoes which invoice was asked about, and nothing registered.
+    pub fn throttled(question: &Question, why: Throttled, as_of: AsOf) -> Answer {
+        Answer {
+            verdict: Verdict::Throttled,
+            id: question.query.as_ref().ok().map(Query::id),
+            as_of,
+            count: 0,
+            first_verified: None,
+            unanswerable: None,
+            throttled: Some(why),
             type_conflict: false,
             crc_ok: None,
             mark: None,
@@ -111,6 +132,7 @@ impl Answer {
             count: 0,
             first_verified: None,
             unanswerable,
+            throttled: None,
             type_conflict: query.type_conflict(),
             crc_ok: None,
             mark: mark.filter(|_| checked.verdict == Verdict::BlankMarked),

@@ -1,6 +1,6 @@
 //! The one decision: question, registered state and keys in, verdict out. Pure; the same on every channel and in bulk.
 
-use super::query::{Factors, Query, SignedClaim, unsupported_by_code};
+use super::query::{BuyerId, Factors, Query, SignedClaim, unsupported_by_code};
 use super::verdict::Verdict;
 use crate::codec::canonical;
 use crate::codec::event::Role;
@@ -10,6 +10,7 @@ use crate::domain::allotment::Mark;
 use crate::domain::invoice::Face;
 use crate::domain::kind::{Derived, Factor};
 use crate::domain::money::Fen;
+use crate::domain::taxpayer::TaxpayerId;
 use crate::domain::time::UnixMillis;
 use crate::ledger::InvRecord;
 
@@ -24,6 +25,19 @@ pub struct Registered<'a> {
     pub behind: bool,
     /// The ledger was reopened from an older copy: invoices that were signed may be missing until they are submitted again.
     pub incomplete: bool,
+    /// The buyer's tax id, if the question says anything of it.
+    pub buyer: Buyer<'a>,
+}
+
+/// The buyer's tax id as registered. It is not on the face, so whoever looks the invoice up has to open its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Buyer<'a> {
+    /// The body was not opened: nobody asked, its key is not at hand, or it was erased.
+    Unread,
+    /// None was stated.
+    Absent,
+    /// This one.
+    Stated(&'a TaxpayerId),
 }
 
 /// A verdict and, where every factor agreed, the proof that it was reached.
@@ -75,8 +89,10 @@ pub fn check(query: &Query, registered: Registered<'_>, keys: &PublicKeys) -> Ch
     // A row whose face does not decode is a damaged ledger; nothing genuine may be said from it.
     let Ok(face) = canonical::decode_face(&row.face) else { return only(Verdict::Unavailable) };
     match query {
+        // Said whatever the other factors are: what cannot be compared neither agrees nor may it show that the others do.
+        Query::Factors(Factors { buyer_id: Some(_), .. }) if registered.buyer == Buyer::Unread => return only(Verdict::Unavailable),
         Query::Signed(claim) if !signed_by_us(claim, row, keys) => return only(Verdict::Forged),
-        Query::Factors(factors) if !agree(factors, &face) => return only(Verdict::Mismatch),
+        Query::Factors(factors) if !agree(factors, &face, registered.buyer) => return only(Verdict::Mismatch),
         Query::Signed(_) | Query::Factors(_) => {}
     }
     Checked { verdict: state(row, registered.mark), verified: Some(Verified { face, _sealed: () }) }
@@ -97,7 +113,7 @@ fn signed_by_us(claim: &SignedClaim, row: &InvRecord, keys: &PublicKeys) -> bool
 }
 
 /// Every factor that is claimed agrees, and the one that the registered type requires is among them.
-fn agree(claimed: &Factors, face: &Face) -> bool {
+fn agree(claimed: &Factors, face: &Face, buyer: Buyer<'_>) -> bool {
     let amount_agrees =
         claimed.amount.is_none_or(|amount| amount == face.totals.amount || (claimed.amount_may_include_tax && amount == face.totals.total));
     let check_agrees = claimed.check.as_ref().is_none_or(|digits| face.check_code.is_some_and(|registered| digits.agree_with(registered)));
@@ -105,11 +121,18 @@ fn agree(claimed: &Factors, face: &Face) -> bool {
         Factor::Amount => claimed.amount.is_some(),
         Factor::CheckCode => claimed.check.is_some(),
     };
-    claimed.date == face.date && amount_agrees && check_agrees && required_given
+    let total_agrees = claimed.total.is_none_or(|total| total == face.totals.total);
+    let seller_agrees = claimed.seller_id.as_ref().is_none_or(|seller| *seller == face.seller_id);
+    let buyer_agrees = claimed.buyer_id.as_ref().is_none_or(|claimed| match (claimed, buyer) {
+        (BuyerId::Stated(claimed), Buyer::Stated(registered)) => claimed == registered,
+        (BuyerId::Absent, Buyer::Absent) => true,
+        (BuyerId::Stated(_) | BuyerId::Absent, Buyer::Unread | Buyer::Absent | Buyer::Stated(_)) => false,
+    });
+    claimed.date == face.date && amount_agrees && check_agrees && required_given && total_agrees && seller_agrees && buyer_agrees
 }
 
 /// The state of a registered invoice, the gravest first.
-fn state(row: &InvRecord, mark: Option<Mark>) -> Verdict {
+pub fn state(row: &InvRecord, mark: Option<Mark>) -> Verdict {
     let red = row.original.is_some();
     let taken_back = row.remaining_amount == 0 && row.remaining_tax == 0;
     if row.suspended.is_some() || matches!(mark, Some(Mark::Lost | Mark::Stolen)) {

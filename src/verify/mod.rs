@@ -4,4 +4,5 @@ pub mod answer;
 pub mod check;
 pub mod mask;
 pub mod query;
+pub mod quota;
 pub mod verdict;

@@ -7,6 +7,7 @@ use crate::domain::invoice::Face;
 use crate::domain::kind::{Agreement, Derived, Factor, Kind, Unsupported};
 use crate::domain::money::Fen;
 use crate::domain::number::{CheckCode, InvoiceCode, InvoiceId, InvoiceNumber};
+use crate::domain::taxpayer::TaxpayerId;
 use crate::domain::time::Day;
 
 /// A question as it reaches the engine, whichever way it came.
@@ -33,6 +34,12 @@ pub struct Typed {
     pub amount: Option<String>,
     /// Check code: all 20 digits or the last six.
     pub check: Option<String>,
+    /// Total including tax.
+    pub total: Option<String>,
+    /// The seller's tax id.
+    pub seller_id: Option<String>,
+    /// The buyer's tax id, or [`BuyerId::NONE_WORDS`] where the paper shows none.
+    pub buyer_id: Option<String>,
 }
 
 /// A question that can be answered from the ledger.
@@ -57,6 +64,12 @@ pub struct Factors {
     pub amount_may_include_tax: bool,
     /// Check digits, if claimed.
     pub check: Option<CheckDigits>,
+    /// Total including tax, if claimed.
+    pub total: Option<Fen>,
+    /// The seller's tax id, if claimed.
+    pub seller_id: Option<TaxpayerId>,
+    /// The buyer's tax id, if anything is claimed of it.
+    pub buyer_id: Option<BuyerId>,
     /// The type that a QR code states; never a factor.
     pub stated_kind: Option<Kind>,
 }
@@ -68,6 +81,26 @@ pub enum CheckDigits {
     All(CheckCode),
     /// The last six, as typed.
     LastSix(String),
+}
+
+/// What is claimed of the buyer's tax id (购买方纳税人识别号). Invoices to persons show none, and that it is so is something that the paper shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BuyerId {
+    /// The paper shows this one.
+    Stated(TaxpayerId),
+    /// The paper shows none.
+    Absent,
+}
+
+/// How much of the paper somebody who asks by factors has shown to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strength {
+    /// What every question needs: for the types with a check code six digits of it, which a million tries exhaust.
+    Plain,
+    /// Total including tax and both tax ids besides.
+    Amounts,
+    /// All 20 check digits: nobody guesses those.
+    Digits,
 }
 
 /// What a signed QR code claims.
@@ -124,6 +157,11 @@ pub const fn unsupported(what: Unsupported) -> Unanswerable {
     Unanswerable::Unsupported { zh: what.chinese(), en: what.english() }
 }
 
+/// What is in a field that may be left empty.
+fn filled(text: Option<&str>) -> Option<&str> {
+    text.map(str::trim).filter(|text| !text.is_empty())
+}
+
 impl Typed {
     /// Parses what was typed. Spaces around a value and inside a check code are forgiven; anything else is not guessed at.
     pub fn parse(&self) -> Result<Query, Unanswerable> {
@@ -138,10 +176,9 @@ impl Typed {
             "an invoice number has 8 digits, not all zero",
         ))?;
         let derived = Derived::of(&code);
-        let date = self.date.as_deref().map(str::trim).filter(|date| !date.is_empty());
-        let date = date.ok_or(malformed("date", "请填写开票日期", "the date of issue is missing"))?;
+        let date = filled(self.date.as_deref()).ok_or(malformed("date", "请填写开票日期", "the date of issue is missing"))?;
         let date = Day::parse(date).ok_or(malformed("date", "日期应为YYYY-MM-DD或YYYYMMDD", "a date is YYYY-MM-DD or YYYYMMDD"))?;
-        let amount = match self.amount.as_deref().map(str::trim).filter(|amount| !amount.is_empty()) {
+        let amount = match filled(self.amount.as_deref()) {
             Some(amount) => {
                 Some(Fen::parse(amount).ok_or(malformed("amount", "金额应为最多两位小数的数字", "an amount has at most 11 digits and 2 decimals"))?)
             }
@@ -155,8 +192,29 @@ impl Typed {
             ))?),
             None => None,
         };
+        let total = match filled(self.total.as_deref()) {
+            Some(total) => Some(Fen::parse(total).ok_or(malformed(
+                "total",
+                "价税合计应为最多两位小数的数字",
+                "the total including tax has at most 11 digits and 2 decimals",
+            ))?),
+            None => None,
+        };
+        let tax_id = |text: &str, place| {
+            TaxpayerId::parse(&text.to_ascii_uppercase()).ok_or(malformed(
+                place,
+                "纳税人识别号应为15、17、18或20位数字或大写字母",
+                "a tax id has 15, 17, 18 or 20 digits and letters",
+            ))
+        };
+        let seller_id = filled(self.seller_id.as_deref()).map(|text| tax_id(text, "seller_id")).transpose()?;
+        let buyer_id = match filled(self.buyer_id.as_deref()) {
+            Some(text) if BuyerId::NONE_WORDS.contains(&text) => Some(BuyerId::Absent),
+            Some(text) => Some(BuyerId::Stated(tax_id(text, "buyer_id")?)),
+            None => None,
+        };
         let id = InvoiceId { code, number };
-        let factors = Factors { id, date, amount, amount_may_include_tax: false, check, stated_kind: None };
+        let factors = Factors { id, date, amount, amount_may_include_tax: false, check, total, seller_id, buyer_id, stated_kind: None };
         match (factors.complete(), unsupported_by_code(derived)) {
             (Ok(()), _) => Ok(Query::Factors(factors)),
             (Err(_), Some(unsupported)) => Err(unsupported),
@@ -166,12 +224,18 @@ impl Typed {
 
     /// The question that this asks.
     pub fn question(&self) -> Question {
+        fn stated(field: &Option<String>) -> Option<&str> {
+            field.as_deref().filter(|text| !text.is_empty())
+        }
         let asked = proof::Query::Typed {
             code: &self.code,
             number: &self.number,
-            date: self.date.as_deref().filter(|date| !date.is_empty()),
-            amount: self.amount.as_deref().filter(|amount| !amount.is_empty()),
-            check: self.check.as_deref().filter(|check| !check.is_empty()),
+            date: stated(&self.date),
+            amount: stated(&self.amount),
+            check: stated(&self.check),
+            total: stated(&self.total),
+            seller_id: stated(&self.seller_id),
+            buyer_id: stated(&self.buyer_id),
         };
         let digest = asked.digest().ok();
         Question { query: self.parse(), digest, crc_ok: None }
@@ -195,6 +259,22 @@ impl Factors {
             _ => Ok(()),
         }
     }
+}
+
+impl Factors {
+    /// How much of the paper they show.
+    pub fn strength(&self) -> Strength {
+        match (&self.check, self.total, &self.seller_id, &self.buyer_id) {
+            (Some(CheckDigits::All(_)), ..) => Strength::Digits,
+            (_, Some(_), Some(_), Some(_)) => Strength::Amounts,
+            _ => Strength::Plain,
+        }
+    }
+}
+
+impl BuyerId {
+    /// How somebody writes that the paper shows none. An empty field says nothing about the paper, and is not compared.
+    pub const NONE_WORDS: [&str; 3] = ["无", "-", "none"];
 }
 
 impl CheckDigits {

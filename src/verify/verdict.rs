@@ -30,7 +30,7 @@ pub enum Verdict {
     Malformed = 20,
     /// 不支持: a document that is not one of the six types.
     Unsupported = 21,
-    /// Too many questions.
+    /// 查询受限: asked too much, or was wrong about it too often; what helps is said.
     Throttled = 30,
     /// The ledger cannot be asked now.
     Unavailable = 40,
@@ -103,7 +103,7 @@ impl Verdict {
             Verdict::Forged => "伪造：签名无效或未登记",
             Verdict::Malformed => "格式有误",
             Verdict::Unsupported => "不支持的票据",
-            Verdict::Throttled => "查询过于频繁，请稍后再试",
+            Verdict::Throttled => "查询受限，原因和办法见说明",
             Verdict::Unavailable => "暂时无法查询",
         }
     }
@@ -124,7 +124,7 @@ impl Verdict {
             Verdict::Forged => "forged: not signed by the authority, or not registered",
             Verdict::Malformed => "malformed",
             Verdict::Unsupported => "not a supported kind of document",
-            Verdict::Throttled => "too many questions; try again later",
+            Verdict::Throttled => "not answered: asked or failed too often; see what helps",
             Verdict::Unavailable => "cannot be asked now",
         }
     }

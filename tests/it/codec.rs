@@ -641,12 +641,34 @@ fn the_content_digest_ignores_check_code_and_slot_only() {
 
 #[test]
 fn questions_are_told_apart() {
-    let typed = |date, amount| Query::Typed { code: "011001500111", number: "00012345", date, amount, check: None };
-    let questions = [typed(None, None), typed(Some("20191123"), None), typed(None, Some("20191123")), Query::Qr("011001500111")];
+    let stronger = |date, amount, total, seller_id, buyer_id| Query::Typed {
+        code: "011001500111",
+        number: "00012345",
+        date,
+        amount,
+        check: None,
+        total,
+        seller_id,
+        buyer_id,
+    };
+    let typed = |date, amount| stronger(date, amount, None, None, None);
+    let id = Some("91310115P12455XH31");
+    let questions = [
+        typed(None, None),
+        typed(Some("20191123"), None),
+        typed(None, Some("20191123")),
+        stronger(None, None, Some("20191123"), None, None),
+        stronger(None, None, None, id, None),
+        stronger(None, None, None, None, id),
+        stronger(None, None, None, id, id),
+        Query::Qr("011001500111"),
+    ];
     let digests: std::collections::BTreeSet<_> = questions.iter().map(|query| query.digest().expect("short")).collect();
     assert_eq!(digests.len(), questions.len());
     assert!(Query::Qr(&"1".repeat(1025)).digest().is_err());
-    assert!(typed(Some(&"1".repeat(65)), None).digest().is_err());
+    let long = "1".repeat(65);
+    assert!(typed(Some(&long), None).digest().is_err());
+    assert!(stronger(None, None, None, None, Some(&long)).digest().is_err());
 }
 
 #[test]

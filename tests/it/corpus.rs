@@ -23,7 +23,7 @@ use fapiao::domain::rules::{Mode, Terms, accept};
 use fapiao::domain::taxpayer::TaxpayerId;
 use fapiao::domain::time::{Day, UnixMillis};
 use fapiao::engine::{Inclusion, SignedAnswer};
-use fapiao::ledger::value::{self, AllotRecord, CountRecord, EventSeal, HeadRecord, InvRecord, InvoiceSeal, Seal};
+use fapiao::ledger::value::{self, AllotRecord, AuditRecord, CallerRecord, CountRecord, EventSeal, HeadRecord, InvRecord, InvoiceSeal, Seal};
 
 use targets::bytes::face_of;
 use targets::sealed::{ANSWERED, COMMIT, DATA_KEY, NONCE, PASSPHRASE, SALT, log_keyring, log_keys, logged};
@@ -151,6 +151,25 @@ fn of_values(add: &mut impl FnMut(&'static str, &str, Vec<u8>)) {
     let event = EventSeal { salt: [5; 16], data: vec![1, 2, 3], signature: [6; 64] };
     let allotment = AllotRecord { first: [0, 0, 0, 1], taxpayer: "91110108MA01GJK44X".into(), kind: 10, mark: 0, index: 12 };
     let head = HeadRecord { note: "example.cn/0123456789abcdef\n0\n".into(), time_ms: 1_573_430_400_000 };
+    let caller = CallerRecord {
+        role: 1,
+        taxpayers: vec!["91110108MA01GJK44X".into()],
+        regions: vec!["33".into(), "3302".into()],
+        issuer_key: Some([7; 32]),
+        token_hash: [8; 32],
+        label: "三号店".into(),
+        created_ms: 1_573_430_400_000,
+        expires_ms: Some(1_573_430_400_001),
+        revoked_ms: None,
+    };
+    let entry = AuditRecord {
+        time_ms: 1_573_430_400_000,
+        caller: Some([9; 8]),
+        role: 6,
+        act: 4,
+        subject: "033001900111 00000001-00000010".into(),
+        outcome: "logged".into(),
+    };
     for (name, table, bytes) in [
         ("seal", 0u8, value::encode(&Seal::Invoice(invoice))),
         ("event", 0, value::encode(&Seal::Event(event))),
@@ -158,6 +177,8 @@ fn of_values(add: &mut impl FnMut(&'static str, &str, Vec<u8>)) {
         ("allotment", 2, value::encode(&allotment)),
         ("head", 3, value::encode(&head)),
         ("count", 4, value::encode(&CountRecord { count: 3, first_ms: 1_573_430_400_000 })),
+        ("caller", 5, value::encode(&caller)),
+        ("audit", 6, value::encode(&entry)),
     ] {
         add("value", name, [&[table][..], &bytes].concat());
     }

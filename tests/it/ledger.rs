@@ -13,6 +13,7 @@ use fapiao::crypto::keyfile::KeyFileError;
 use fapiao::crypto::keyring::Role;
 use fapiao::crypto::merkle;
 use fapiao::crypto::note::Checkpoint;
+use fapiao::crypto::sign::SigningKey;
 use fapiao::domain::allotment::{Allotment, Mark, NumberRange};
 use fapiao::domain::draft::fields::Field;
 use fapiao::domain::kind::Kind;
@@ -29,8 +30,8 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use crate::support::{
-    PASSPHRASE, Site, allot_all, allotment, copy_tree, day, face, fixture, generated, holder_is_told, id, import, logged, other_seller, plain, range,
-    receipt, receipt_is_sound, red, refused, scan, seller, signed_qr, submit, today, typed, verdict,
+    PASSPHRASE, Site, allot_all, allotment, copy_tree, day, face, fixture, generated, holder_is_told, id, import, issuer, logged, other_seller,
+    plain, range, receipt, receipt_is_sound, red, refused, scan, seller, signed, signed_qr, submit, submit_as, today, typed, verdict,
 };
 
 const YUAN: i64 = 100;
@@ -260,7 +261,7 @@ fn while_a_commit_is_held(stage: Stage) {
     let (a, r) = (id(Kind::Ordinary, 1), id(Kind::Ordinary, 2));
     let begin = |draft: &Value| engine.begin(&parse_draft(draft.to_string().as_bytes()).expect("JSON"), false).expect("begun").expect("no fault");
     let hand_in = |submission: Submission| engine.ledger().submit(submission);
-    let void = |id| hand_in(issue::void(id, Some(seller()), today(), &keys, [1; 16]));
+    let void = |id| hand_in(issue::void(id, Some(vec![seller()]), today(), &keys, [1; 16]));
 
     gate.hold(stage);
     let issued = begin(&original);
@@ -281,8 +282,13 @@ fn while_a_commit_is_held(stage: Stage) {
 
     // Readers see the size before commit n, and nothing of it.
     assert_eq!(engine.ledger().published(), before);
-    let typed =
-        Typed { code: a.code.to_string(), number: a.number.to_string(), date: Some(today().to_string()), amount: None, check: Some("000000".into()) };
+    let typed = Typed {
+        code: a.code.to_string(),
+        number: a.number.to_string(),
+        date: Some(today().to_string()),
+        check: Some("000000".into()),
+        ..Typed::default()
+    };
     let answer = engine.verify(&typed.question()).expect("an answer");
     assert_eq!((answer.verdict, answer.as_of.size), (Verdict::NotFound, before.size));
     assert_eq!(engine.ledger().look_up_many(&[a, r]).expect("readable").1, [None, None]);
@@ -364,8 +370,13 @@ fn a_commit_that_fails_takes_with_it_what_was_decided_on_it_until_the_cause_is_g
     assert_eq!(stopped(repeat.wait()), reason, "nobody is told of what was not locked");
     assert_eq!(stopped(engine.submit(&draft, false)), reason);
     assert_eq!(engine.ledger().published(), before);
-    let code =
-        Typed { code: "1100193130".into(), number: "00000001".into(), date: Some("2019-11-11".into()), amount: Some("1000".into()), check: None };
+    let code = Typed {
+        code: "1100193130".into(),
+        number: "00000001".into(),
+        date: Some("2019-11-11".into()),
+        amount: Some("1000".into()),
+        ..Typed::default()
+    };
     assert_eq!(verdict(&engine, &code.question()), Verdict::NotFound, "reads go on");
 
     fs::remove_dir(&obstacle).expect("removed");
@@ -404,10 +415,14 @@ fn place(refusal: &Refusal) -> usize {
         Refusal::RangeNotAllotted => 17,
         Refusal::RangeBlankVoid => 18,
         Refusal::RangeHasUsedNumber(_) => 19,
+        Refusal::NotYourSeller => 20,
+        Refusal::Unsigned => 21,
+        Refusal::IssuerKeyUnknown => 22,
+        Refusal::IssuerSignatureWrong => 23,
     }
 }
 
-const REFUSALS: usize = 20;
+const REFUSALS: usize = 24;
 
 #[test]
 fn every_refusal_has_a_case() {
@@ -423,6 +438,7 @@ fn every_refusal_has_a_case() {
         draft
     };
     let red_of = |of: u32, number| red(&blue(of), number, yuan(60), Fen(780));
+    let (key, special) = (SigningKey::from_seed(&[1; 32]), plain(Kind::Special, 20, yuan(100)));
 
     // 1 red-flushed in part by 2; 3 void; 4 as it was issued; 100,000 of another seller; 7 marked lost; 8 and 9 blank void.
     let first = logged(submit(&engine, &blue(1)));
@@ -482,6 +498,13 @@ fn every_refusal_has_a_case() {
         (engine.allotment_status(range(Kind::Ordinary, 9, 10), Mark::Lost), Refusal::RangeBlankVoid),
         (engine.allotment_status(range(Kind::Ordinary, 8, 8), Mark::Lifted), Refusal::RangeBlankVoid),
         (engine.allotment_status(range(Kind::Ordinary, 4, 6), Mark::BlankVoid), Refusal::RangeHasUsedNumber(ordinary(4))),
+        (submit_as(&engine, &special, &issuer(&[other_seller()], None)), Refusal::NotYourSeller),
+        (submit_as(&engine, &special, &issuer(&[seller()], Some(&key))), Refusal::Unsigned),
+        (submit(&engine, &signed(&engine, &special, &key)), Refusal::IssuerKeyUnknown),
+        (
+            submit_as(&engine, &with(&signed(&engine, &special, &key), "payee", "另一人"), &issuer(&[seller()], Some(&key))),
+            Refusal::IssuerSignatureWrong,
+        ),
     ];
     let (mut places, mut codes) = (BTreeSet::new(), BTreeSet::new());
     for (at, (outcome, expected)) in cases.into_iter().enumerate() {
@@ -570,7 +593,13 @@ fn a_void_is_for_the_month_and_repeats_for_ever() {
 /// A question about a number that was never issued.
 fn blank(number: u32) -> Typed {
     let id = id(Kind::Ordinary, number);
-    Typed { code: id.code.to_string(), number: id.number.to_string(), date: Some(today().to_string()), amount: None, check: Some("123456".into()) }
+    Typed {
+        code: id.code.to_string(),
+        number: id.number.to_string(),
+        date: Some(today().to_string()),
+        check: Some("123456".into()),
+        ..Typed::default()
+    }
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! One test binary: behaviour at the boundary that users touch, with one scaffolding for all.
 
+mod audit;
 mod backup;
 mod body;
+mod callers;
 mod codec;
 mod corpus;
 mod doctor;
@@ -11,6 +13,7 @@ mod floors;
 mod frozen;
 mod fsck;
 mod house;
+mod issuer_signature;
 mod ledger;
 mod load;
 mod log_proof;
@@ -19,6 +22,7 @@ mod model;
 mod note;
 mod qr;
 mod qr_image;
+mod quota;
 mod rebuild;
 mod reopen;
 mod rules;

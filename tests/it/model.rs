@@ -251,7 +251,7 @@ fn compare(engine: &Engine, model: &Model, qr_texts: &QrTexts) -> Result<(), Tes
             let invoice = id(kind, number);
             let Some(text) = qr_texts.get(&(kind, number)) else {
                 let (code, number) = (invoice.code.to_string(), invoice.number.to_string());
-                let question = Typed { code, number, date: Some(today().to_string()), amount: None, check: Some("123456".into()) };
+                let question = Typed { code, number, date: Some(today().to_string()), check: Some("123456".into()), ..Typed::default() };
                 prop_assert_eq!(verdict(engine, &question.question()), expected);
                 continue;
             };

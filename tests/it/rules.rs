@@ -197,6 +197,7 @@ fn long(text: &str, count: usize) -> Value {
 #[rustfmt::skip]
 fn rows() -> Vec<Row> {
     let no = Value::Null;
+    let issuer = |key_id: &str, bytes: usize| json!({ "key_id": key_id, "signature": "5a".repeat(bytes) });
     let fee = json!({ "item": "运费", "amount": "0.00" });
     let fees = |count: usize| { let mut fees = vec![fee.clone(); count]; fees[0]["amount"] = json!("1000.00"); Value::from(fees) };
     let roll_line = |count: usize| {
@@ -275,6 +276,7 @@ fn rows() -> Vec<Row> {
         ("FP-02-016", "roll-import", "/date", json!("2016-12-31"), json!("2019-01-01"), &["FP-02-010w /code", "FP-02-016w /date"], &["FP-06-003w /lines/0/rate"]),
         ("FP-02-017", "ordinary-import", "/date", json!("2017-12-31"), json!("2018-01-01"), &["FP-02-010w /code", "FP-02-017w /code", "FP-06-003w /lines/0/rate"], &["FP-02-010w /code", "FP-06-003w /lines/0/rate"]),
         // 03 parties
+        ("FP-02-018", "electronic", "/issuer", issuer("0011223344556677", 64), json!({ "key_id": "", "signature": null }), &["FP-02-018 /check_code"], &[]),
         ("FP-03-001", "special", "/seller/tax_id", json!("91310115p12455xh31"), json!("91310115P12455XH31"), &["FP-03-001 /seller/tax_id"], &[]),
         ("FP-03-001", "ordinary", "/buyer/tax_id", json!("1234567890123456"), json!("123456789012345"), &["FP-03-001 /buyer/tax_id"], &[]),
         ("FP-03-002", "special", "/buyer/tax_id", json!("91350100M0001TGQXM"), json!("91330106B7M7QEY928"), &["FP-03-002w /buyer/tax_id"], &[]),
@@ -282,6 +284,9 @@ fn rows() -> Vec<Row> {
         ("FP-03-003", "ordinary", "/buyer/tax_id", no.clone(), json!("123456789012345"), &["FP-03-003w /buyer/tax_id"], &[]),
         ("FP-03-003", "discount", "/buyer/name", json!("郑小寒事务所"), json!("郑小寒"), &["FP-03-003w /buyer/tax_id"], &[]),
         ("FP-03-004", "freight", "/tax_office/code", json!("1440112000"), json!("14401120000"), &["FP-03-004 /tax_office/code"], &[]),
+        ("FP-03-005", "special", "/issuer", issuer("00112233445566AA", 64), issuer("00112233445566aa", 64), &["FP-03-005 /issuer/key_id"], &[]),
+        ("FP-03-006", "ordinary-import", "/issuer", issuer("00112233445566aa", 63), issuer("00112233445566aa", 64), &["FP-03-006 /issuer/signature"], &[]),
+        ("FP-03-007", "freight", "/issuer", json!({ "key_id": "00112233445566aa" }), json!({}), &["FP-03-007 /issuer/signature"], &[]),
         // 04 sums
         ("FP-04-001", "special", "/amount", json!("1,200.00"), json!("1200"), &["FP-04-001 /amount"], &[]),
         ("FP-04-001", "ordinary", "/lines/0/tax", json!("***"), json!("130.0"), &["FP-04-001 /lines/0/tax"], &[]),

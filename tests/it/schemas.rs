@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use fapiao::channel::http;
 use fapiao::channel::json::parse_draft;
 use fapiao::channel::schema::{draft_schema, fault_catalogue, fault_page};
 use fapiao::domain::draft::fields::{FIELDS, When};
@@ -34,6 +35,12 @@ fn the_draft_schema_is_fresh() {
 fn the_catalogue_of_faults_is_fresh() {
     is_fresh("schemas/faults.json", &pretty(&fault_catalogue()));
     is_fresh("src/manual/faults.md", &fault_page());
+}
+
+#[test]
+fn the_description_of_the_interface_is_fresh() {
+    is_fresh("schemas/openapi.json", &pretty(&http::description()));
+    is_fresh("src/manual/access.md", &http::access_page());
 }
 
 #[test]

@@ -73,7 +73,7 @@ fn vector(name: impl Into<String>, request: Value, reply: Value) -> Vector {
 }
 
 /// Answers of the Python program, in order. Only that something is an error is compared, not in which words.
-fn python(requests: &[Value]) -> Vec<Value> {
+pub(crate) fn python(requests: &[Value]) -> Vec<Value> {
     let interpreter = std::env::var("FAPIAO_PYTHON").unwrap_or_else(|_| "python3".into());
     let mut child = Command::new(&interpreter)
         .arg(root("tests/second_implementation.py"))
@@ -141,7 +141,7 @@ fn made() -> Vec<Made> {
         .collect()
 }
 
-/// Through the same code that issues; with an issuer's signature, which nobody submits yet, on the fixtures in pinyin.
+/// Through the same code that issues; with an issuer's signature on the fixtures in pinyin.
 fn make(name: &str, accepted: Accepted, check_code: CheckCode) -> Made {
     let keys = keyring(name);
     let random = Randomness { salt: short(fixed("salt", name)), nonce: short(fixed("nonce", name)), event_salt: short(fixed("event salt", name)) };
@@ -459,7 +459,26 @@ fn answer_vectors() -> Vec<Vector> {
         let signature = keyring("log").answering().key.sign(&bytes);
         vector(name, request, json!({ "answer": hex(&bytes), "signature": hex(signature) }))
     };
-    let typed = |date, amount, check| proof::Query::Typed { code: "1100153130", number: "00000001", date, amount, check };
+    let typed = |date, amount, check| proof::Query::Typed {
+        code: "1100153130",
+        number: "00000001",
+        date,
+        amount,
+        check,
+        total: None,
+        seller_id: None,
+        buyer_id: None,
+    };
+    let stronger = |total, seller_id, buyer_id| proof::Query::Typed {
+        code: "033001900111",
+        number: "00000001",
+        date: Some("2020-01-01"),
+        amount: None,
+        check: Some("123456"),
+        total,
+        seller_id,
+        buyer_id,
+    };
     let text = "01,01,1100153130,00000001,100.00,20200101,,1234,";
     let mut vectors = vec![
         signed(
@@ -489,8 +508,32 @@ fn answer_vectors() -> Vec<Vector> {
         signed(
             "answer to full-width digits".into(),
             json!({ "code": "１１００", "number": "" }),
-            proof::Query::Typed { code: "１１００", number: "", date: None, amount: None, check: None },
+            proof::Query::Typed {
+                code: "１１００", number: "", date: None, amount: None, check: None, total: None, seller_id: None, buyer_id: None
+            },
             20,
+            None,
+            false,
+        ),
+        signed(
+            "answer to total and tax ids".into(),
+            json!({
+                "code": "033001900111", "number": "00000001", "date": "2020-01-01", "check": "123456",
+                "total": "113.00", "seller_id": "91310115P12455XH31", "buyer_id": "无",
+            }),
+            stronger(Some("113.00"), Some("91310115P12455XH31"), Some("无")),
+            1,
+            None,
+            true,
+        ),
+        signed(
+            "answer to a seller's tax id".into(),
+            json!({
+                "code": "033001900111", "number": "00000001", "date": "2020-01-01", "check": "123456",
+                "total": "", "seller_id": "91310115P12455XH31",
+            }),
+            stronger(None, Some("91310115P12455XH31"), None),
+            10,
             None,
             false,
         ),

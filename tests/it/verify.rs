@@ -180,6 +180,78 @@ fn each_wrong_factor_is_a_mismatch_and_none_is_named() {
     }
 }
 
+/// Total, seller and buyer are compared if they are given, each of them; what the paper does not show is said by a word.
+#[test]
+fn whatever_else_the_paper_shows_is_compared() {
+    let (site, engine) = ready();
+    let (mut with_buyer, mut without) = (0, 0);
+    for (kind, number) in Kind::ALL.into_iter().flat_map(|kind| (1..=6).map(move |number| (kind, number))) {
+        logged(submit(&engine, &generated(kind, u64::from(number), number)));
+        let face = face(&engine, id(kind, number));
+        let buyer = engine.invoice(face.id).expect("readable").expect("there").buyer_id().map(ToString::to_string);
+        let plain = typed(&face);
+        let (right, wrong_buyers) = match &buyer {
+            Some(buyer) => {
+                with_buyer += 1;
+                assert_ne!(*buyer, other_seller().to_string());
+                (buyer.clone(), ["无".to_owned(), other_seller().to_string()])
+            }
+            None => {
+                without += 1;
+                ("无".to_owned(), [seller().to_string(), other_seller().to_string()])
+            }
+        };
+        let all = Typed {
+            total: Some(face.totals.total.to_string()),
+            seller_id: Some(face.seller_id.to_string()),
+            buyer_id: Some(right.clone()),
+            ..plain.clone()
+        };
+        for genuine in [
+            all.clone(),
+            Typed { total: all.total.clone(), ..plain.clone() },
+            Typed { seller_id: Some(format!(" {} ", face.seller_id.as_str().to_ascii_lowercase())), ..plain.clone() },
+            Typed { buyer_id: Some(right), ..plain.clone() },
+            Typed { total: Some(" ".into()), seller_id: Some(String::new()), buyer_id: Some(" ".into()), ..plain.clone() },
+        ] {
+            assert_eq!(ask(&engine, &genuine).verdict, Verdict::Genuine, "{genuine:?}");
+        }
+        let mut wrong = vec![
+            Typed { total: Some(face.totals.amount.to_string()), ..all.clone() },
+            Typed { total: Some(face.totals.amount.to_string()), ..plain.clone() },
+            Typed { seller_id: Some(other_seller().to_string()), ..all.clone() },
+            Typed { seller_id: Some(other_seller().to_string()), ..plain.clone() },
+        ];
+        for buyer in wrong_buyers {
+            wrong.push(Typed { buyer_id: Some(buyer.clone()), ..all.clone() });
+            wrong.push(Typed { buyer_id: Some(buyer), ..plain.clone() });
+        }
+        for wrong in wrong {
+            let answer = ask(&engine, &wrong);
+            assert!(answer.verdict == Verdict::Mismatch && answer.registered.is_none(), "{wrong:?}");
+        }
+        for (place, malformed) in [
+            ("total", Typed { total: Some("1,00".into()), ..all.clone() }),
+            ("seller_id", Typed { seller_id: Some("无".into()), ..all.clone() }),
+            ("buyer_id", Typed { buyer_id: Some("91310115".into()), ..all.clone() }),
+        ] {
+            let answer = ask(&engine, &malformed);
+            assert!(matches!(answer.unanswerable, Some(Unanswerable::Malformed { place: at, .. }) if at == place), "{malformed:?}");
+        }
+    }
+    assert!(with_buyer > 5 && without > 2, "{with_buyer} and {without}");
+
+    // Without the data key the buyer cannot be compared. Whether the rest agrees is not said then.
+    drop(engine);
+    let engine = site.open_locked().expect("readable");
+    let right = Typed { buyer_id: Some("无".into()), ..typed(&face(&engine, id(Kind::Roll, 1))) };
+    let wrong = Typed { date: Some("2019-01-01".into()), ..right.clone() };
+    let absent = Typed { number: "00099999".into(), ..right.clone() };
+    let told = [right, wrong, absent].map(|typed| ask(&engine, &typed));
+    assert_eq!(told.each_ref().map(|answer| answer.verdict), [Verdict::Unavailable, Verdict::Unavailable, Verdict::NotFound]);
+    assert!(told.iter().all(|answer| answer.registered.is_none() && answer.count == 0));
+}
+
 #[test]
 fn a_wrong_checksum_is_told_and_changes_nothing() {
     let (_site, engine) = ready();
@@ -277,7 +349,7 @@ fn odd_electronic(engine: &Engine, odd: InvoiceId) -> Face {
 #[test]
 fn a_code_that_does_not_tell_its_type_needs_either_factor() {
     let (_site, engine) = ready();
-    let unknown = Typed { code: "144031909110".into(), number: "00012345".into(), date: Some("2019-11-11".into()), amount: None, check: None };
+    let unknown = Typed { code: "144031909110".into(), number: "00012345".into(), date: Some("2019-11-11".into()), ..Typed::default() };
     assert_eq!(place(&ask(&engine, &unknown)), "check");
     for typed in [Typed { amount: Some("1.00".into()), ..unknown.clone() }, Typed { check: Some("123456".into()), ..unknown }] {
         assert_eq!(ask(&engine, &typed).verdict, Verdict::NotFound, "{typed:?}");
@@ -573,11 +645,11 @@ fn documents_of_other_kinds_are_named() {
     {
         for check in [None, Some("123456".to_owned())] {
             let amount = check.clone().map(|_| "1.00".to_owned());
-            let typed = Typed { code: code.into(), number: "00012345".into(), date: Some("2019-11-11".into()), amount, check };
+            let typed = Typed { code: code.into(), number: "00012345".into(), date: Some("2019-11-11".into()), amount, check, ..Typed::default() };
             assert_eq!(named(ask(&engine, &typed)), name, "{typed:?}");
         }
     }
-    let digital = Typed { code: String::new(), number: "24112000000012345678".into(), date: None, amount: None, check: None };
+    let digital = Typed { number: "24112000000012345678".into(), ..Typed::default() };
     assert_eq!(named(ask(&engine, &digital)), "fully digital invoice with a 20-digit number");
     let hash = "5f".repeat(32);
     let blockchain = format!("01,10,144031909110,00012345,91440300MA5EXWHW6F,100.00,20190801,{hash}");

@@ -123,6 +123,10 @@ pub enum Form {
     Reason,
     /// 17 letters and digits without I, O, Q.
     Vin,
+    /// 16 lower-case hex digits.
+    KeyId,
+    /// 128 lower-case hex digits.
+    Signature,
     /// A word or a flag of the platform.
     State,
     /// An array of objects.
@@ -134,7 +138,7 @@ pub enum Form {
 pub struct Group(usize);
 
 impl Group {
-    const NAMES: [&str; 7] = ["buyer", "seller", "red", "consignor", "consignee", "tax_office", "vehicle"];
+    const NAMES: [&str; 8] = ["buyer", "seller", "red", "consignor", "consignee", "tax_office", "vehicle", "issuer"];
 
     /// Every nested object.
     pub fn all() -> impl Iterator<Item = Group> {
@@ -306,6 +310,8 @@ fields! {
     Seats                 "vehicle.seats"          ["xcrs"]                      "限乘人数"                 "seats"                        NO       VEHICLE  Always  Text           12;
     TaxReceipt            "vehicle.tax_receipt"    ["wspzh"]                     "完税凭证号码"             "tax receipt"                  NO       VEHICLE  Always  Text           50;
     Lines                 "lines"                  ["mxxx" "fyxm_mx"]            "明细"                     "lines"                        LINED    LINED    Always  List           2000;
+    IssuerKeyId           "issuer.key_id"          []                            "开票方密钥编号"           "issuer's key id"              NO       ALL      Always  KeyId          0;
+    IssuerSignature       "issuer.signature"       []                            "开票方签名"               "issuer's signature"           NO       ALL      Always  Signature      0;
     State                 "state"                  ["zfbz"]                      "作废标志"                 "state"                        NO       ALL      Import  State          0;
 
     LineNature            "lines[].nature"         ["fphxz"]                     "发票行性质"               "nature of the line"           NO       VAT      Always  Nature         0;

@@ -2,8 +2,9 @@
 
 use super::judge::Judge;
 use super::{
-    AREA_UNKNOWN, CHECK_CODE_FORM, CHECK_CODE_MISSING, CODE_FORM, CODE_LENGTH, DATE_FORM, DATE_FUTURE, DATE_PAST, ELECTRONIC_EARLY, FREIGHT_LATE,
-    MACHINE_NUMBER_FORM, Mode, NUMBER_FORM, ORDINARY_12_EARLY, PRINTED_DIFFERS, ROLL_EARLY, TYPE_CONFLICT, YEAR_IMPLAUSIBLE,
+    AREA_UNKNOWN, CHECK_CODE_FORM, CHECK_CODE_MISSING, CHECK_CODE_SIGNED, CODE_FORM, CODE_LENGTH, DATE_FORM, DATE_FUTURE, DATE_PAST,
+    ELECTRONIC_EARLY, FREIGHT_LATE, MACHINE_NUMBER_FORM, Mode, NUMBER_FORM, ORDINARY_12_EARLY, PRINTED_DIFFERS, ROLL_EARLY, TYPE_CONFLICT,
+    YEAR_IMPLAUSIBLE,
 };
 use crate::domain::draft::fields::Field;
 use crate::domain::kind::{Agreement, Derived, Kind, area};
@@ -97,6 +98,10 @@ pub(super) fn check_code(judge: &mut Judge<'_>, kind: Option<Kind>) -> Option<(C
     }
     if judge.importing() {
         judge.report(&CHECK_CODE_MISSING, Field::CheckCode);
+        return None;
+    }
+    if judge.signed {
+        judge.report(&CHECK_CODE_SIGNED, Field::CheckCode);
         return None;
     }
     Some((judge.terms.check_code, true))

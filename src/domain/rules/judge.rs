@@ -12,6 +12,8 @@ pub(super) struct Judge<'a> {
     pub(super) faults: Faults,
     /// A draft is red if its total is negative; where that cannot be read, if it names an original.
     pub(super) red: bool,
+    /// Its issuer signs it, so that nothing may be added.
+    pub(super) signed: bool,
 }
 
 impl From<(Field, usize)> for At {
@@ -26,7 +28,8 @@ impl<'a> Judge<'a> {
             Some(total) => total < Fen::ZERO,
             None => draft.get(Field::OriginalCode).is_some() || draft.get(Field::OriginalNumber).is_some(),
         };
-        Judge { draft, terms, faults: Faults::default(), red }
+        let signed = draft.get(Field::IssuerKeyId).is_some() || draft.get(Field::IssuerSignature).is_some();
+        Judge { draft, terms, faults: Faults::default(), red, signed }
     }
 
     pub(super) fn importing(&self) -> bool {

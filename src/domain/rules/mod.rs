@@ -19,7 +19,7 @@ pub use table::*;
 use super::draft::Draft;
 use super::draft::fields::Field;
 use super::fault::Fault;
-use super::invoice::{Invoice, Particulars};
+use super::invoice::{Invoice, IssuerSignature, Particulars};
 use super::kind::Kind;
 use super::number::CheckCode;
 use super::particulars::{AnyBuyer, Electronic, Fee, Freight, NamedParty, Ordinary, Roll, SellerContact, Special, TaxOffice, TaxpayerBuyer};
@@ -89,16 +89,28 @@ pub struct Accepted {
     pub warnings: Vec<Fault>,
     /// What had become of it; [`ImportedState::Normal`] for a new one.
     pub state: ImportedState,
+    /// What the draft says is its issuer's signature: a claim, until somebody who knows the issuer's key has checked it.
+    pub issuer: Option<IssuerSignature>,
 }
 
 /// Judges a draft by every rule. All faults and warnings at once, faults first; at least one of them is a fault if the draft is refused.
 pub fn accept(draft: &Draft, terms: &Terms) -> Result<Accepted, Vec<Fault>> {
-    let mut judge = Judge::new(draft, terms);
+    accept_by(Judge::new(draft, terms))
+}
+
+/// As [`accept`], of a draft that its issuer is about to sign: what a signed one must state, it must state already.
+pub fn accept_to_sign(draft: &Draft, terms: &Terms) -> Result<Accepted, Vec<Fault>> {
+    accept_by(Judge { signed: true, ..Judge::new(draft, terms) })
+}
+
+fn accept_by(mut judge: Judge<'_>) -> Result<Accepted, Vec<Fault>> {
     let judged = judge_all(&mut judge);
     let refused = judge.faults.refuse();
     let faults = judge.faults.into_sorted();
     match judged {
-        Some((invoice, check_code_generated, state)) if !refused => Ok(Accepted { invoice, check_code_generated, warnings: faults, state }),
+        Some((invoice, check_code_generated, state, issuer)) if !refused => {
+            Ok(Accepted { invoice, check_code_generated, warnings: faults, state, issuer })
+        }
         _ => {
             debug_assert!(refused, "whatever keeps an invoice from being built is reported as a fault");
             Err(faults)
@@ -107,7 +119,7 @@ pub fn accept(draft: &Draft, terms: &Terms) -> Result<Accepted, Vec<Fault>> {
 }
 
 /// Runs every rule, and builds the invoice if each of its parts could be read.
-fn judge_all(judge: &mut Judge<'_>) -> Option<(Invoice, bool, ImportedState)> {
+fn judge_all(judge: &mut Judge<'_>) -> Option<(Invoice, bool, ImportedState, Option<IssuerSignature>)> {
     form::oddities(judge);
     let kind = judge.parse(Field::Kind, &KIND_FORM, Kind::from_code);
     form::members(judge, kind);
@@ -116,6 +128,7 @@ fn judge_all(judge: &mut Judge<'_>) -> Option<(Invoice, bool, ImportedState)> {
     let check_code = identity::check_code(judge, kind);
     let totals = sums::totals(judge);
     let seller_id = parties::tax_id(judge, Field::SellerTaxId);
+    let issuer = parties::issuer(judge);
     let red = red::red(judge, kind, identity.id, identity.date);
     let rates_at = if judge.red { judge.terms.original_date } else { identity.date };
     let particulars = particulars(judge, kind?, rates_at, check_code.map(|(code, _)| code));
@@ -134,7 +147,7 @@ fn judge_all(judge: &mut Judge<'_>) -> Option<(Invoice, bool, ImportedState)> {
         particulars: particulars?,
     };
     let generated = check_code.is_some_and(|(_, generated)| generated);
-    Some((invoice, generated, state?))
+    Some((invoice, generated, state?, issuer?))
 }
 
 fn particulars(judge: &mut Judge<'_>, kind: Kind, rates_at: Option<Day>, check_code: Option<CheckCode>) -> Option<Particulars> {

@@ -93,11 +93,15 @@ rules! {
     ELECTRONIC_EARLY    "FP-02-015" Warning Warns 0 20151130 "国家税务总局公告2015年第84号" "2015年12月1日之前没有电子普通发票" "there were no electronic ordinary invoices before 2015-12-01";
     ROLL_EARLY          "FP-02-016" Warning Warns 0 20161231 "国家税务总局公告2016年第82号" "2017年1月1日之前没有卷票" "there were no roll invoices before 2017-01-01";
     ORDINARY_12_EARLY   "FP-02-017" Warning Warns 0 20171231 "国家税务总局公告2017年第44号" "2018年1月1日之前普通发票代码为10位" "ordinary invoices had 10-digit codes before 2018";
+    CHECK_CODE_SIGNED   "FP-02-018" Fault   Stays 0 0 "fapiao: signed submissions"       "带开票方签名的发票须填写校验码" "a draft that its issuer signs states its check code";
 
     TAX_ID_FORM         "FP-03-001" Fault   Stays 0 0 "issuing interfaces"               "纳税人识别号应为15、17、18或20位大写字母和数字" "a tax id is 15, 17, 18 or 20 upper-case letters and digits";
     TAX_ID_CHECK        "FP-03-002" Warning Warns 0 0 "GB 32100-2015"                    "统一社会信用代码校验位不符" "the unified social credit code fails its check digit";
     BUYER_TAX_ID        "FP-03-003" Warning Warns 20170701 0 "国家税务总局公告2017年第16号" "购买方为企业的，应填写纳税人识别号" "an enterprise that buys should state its tax id";
     OFFICE_CODE_FORM    "FP-03-004" Fault   Warns 0 0 "issuing interfaces"               "主管税务机关代码应为9位或11位数字" "a tax office's code is 9 or 11 digits";
+    ISSUER_KEY_FORM     "FP-03-005" Fault   Stays 0 0 "fapiao: signed submissions"       "开票方密钥编号应为16位小写十六进制数字" "an issuer's key id is 16 lower-case hex digits";
+    ISSUER_SIGNATURE_FORM "FP-03-006" Fault Stays 0 0 "fapiao: signed submissions"       "开票方签名应为128位小写十六进制数字" "an issuer's signature is 128 lower-case hex digits";
+    ISSUER_HALF         "FP-03-007" Fault   Stays 0 0 "fapiao: signed submissions"       "开票方密钥编号和签名应同时填写" "an issuer's key id and signature come together";
 
     AMOUNT_FORM         "FP-04-001" Fault   Stays 0 0 "platform: je"                     "金额格式不正确" "not an amount";
     TOTAL_DIFFERS       "FP-04-002" Fault   Stays 0 0 "issuing interfaces"               "价税合计不等于金额加税额" "amount and tax do not add up to the total";

@@ -7,9 +7,10 @@ use super::findings::{At, BEYOND, FOREIGN_KEY, MISSING, UNDECODABLE, UNREADABLE}
 use super::history::History;
 use super::sweep::{Step, Sweep, read_many};
 use crate::domain::number::InvoiceId;
+use crate::ledger::registry::{self, Enrolled};
 use crate::ledger::store::StoreError;
-use crate::ledger::tables::{Allotments, Bodies, Counts, DERIVED, Heads, Keys, Leaves, Meta, Reopens, Seals, Table as _, watermark};
-use crate::ledger::value::{self, AllotRecord, CountRecord};
+use crate::ledger::tables::{Allotments, Audit, Bodies, Callers, Counts, DERIVED, Heads, Keys, Leaves, Meta, Reopens, Seals, Table as _, watermark};
+use crate::ledger::value::{self, AllotRecord, AuditRecord, CallerRecord, CountRecord, ValueError};
 use crate::limits::FSCK_POINT_READS;
 
 /// `allot`, `key` and `reopen` have the row that each event makes, and no other.
@@ -76,7 +77,7 @@ fn compare_one(run: &Run<'_>, table: &'static str, key_bytes: usize, count: &'st
     Ok(())
 }
 
-/// `count` and `meta` follow from nothing, but they must decode.
+/// `count`, `meta`, `caller` and `audit` follow from nothing, but they must decode.
 pub(super) fn decode(run: &Run<'_>) -> Result<(), StoreError> {
     let mut counts = Sweep::whole(run.store, Counts::NAME);
     while let Some(step) = counts.next()? {
@@ -100,6 +101,29 @@ pub(super) fn decode(run: &Run<'_>) -> Result<(), StoreError> {
                 }
             }
             Step::Gap(gap) => run.findings.add_with(Meta::NAME, At::After(gap.after), UNREADABLE, gap.reason),
+        }
+    }
+    decode_each(run, Callers::NAME, |key, row| {
+        let id = registry::caller_id(key)?;
+        Some(value::decode::<CallerRecord>(row).and_then(|record| Enrolled::of(id, record)).err())
+    })?;
+    decode_each(run, Audit::NAME, |key, row| {
+        registry::sequence(key)?;
+        Some(value::decode::<AuditRecord>(row).and_then(registry::entry_of).err())
+    })
+}
+
+/// Reads every row of a table; `fault` says what is wrong with one, or `None` if its key is no key of the table.
+fn decode_each(run: &Run<'_>, table: &'static str, fault: impl Fn(&[u8], &[u8]) -> Option<Option<ValueError>>) -> Result<(), StoreError> {
+    let mut rows = Sweep::whole(run.store, table);
+    while let Some(step) = rows.next()? {
+        match step {
+            Step::Row(key, row) => match fault(key, row) {
+                Some(None) => {}
+                Some(Some(error)) => run.findings.add_with(table, At::Key(key.to_vec()), UNDECODABLE, error),
+                None => run.findings.add(table, At::Key(key.to_vec()), FOREIGN_KEY),
+            },
+            Step::Gap(gap) => run.findings.add_with(table, At::After(gap.after), UNREADABLE, gap.reason),
         }
     }
     Ok(())

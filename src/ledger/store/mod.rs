@@ -530,6 +530,11 @@ impl Batch<'_> {
         self.put_bytes(T::NAME, T::key(key), value);
     }
 
+    /// Adds or replaces a row under the bytes of its key.
+    pub fn put_as<T: Table>(&mut self, key: &[u8], value: &T::Value) {
+        self.put_bytes(T::NAME, key.to_vec(), &T::encode(value));
+    }
+
     fn put_bytes(&mut self, table: &'static str, key: Vec<u8>, value: &[u8]) {
         match (&mut self.writes, &self.store.medium) {
             (Writes::Rocks(writes), Medium::Rocks(rocks)) => {

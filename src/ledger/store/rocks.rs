@@ -97,7 +97,8 @@ impl Rocks {
             }
             there = DB::list_cf(&Options::default(), &path).map_err(|error| StoreError::Opening { manifest: manifest.clone(), error })?;
             for name in tables::NAMES.iter().filter(|name| !there.iter().any(|family| family == *name)) {
-                if access != Access::Examine && (!tables::is_derived(name) || access == Access::Look) {
+                let dispensable = tables::is_derived(name) && access == Access::Write || tables::made(name).is_some();
+                if access != Access::Examine && !dispensable {
                     return Err(StoreError::TableMissing { manifest, table: name });
                 }
                 missing.push(*name);
@@ -108,8 +109,9 @@ impl Rocks {
             Inventory::remove(directory)?;
         }
         let cache = Cache::new_lru_cache(sizes.block_cache);
-        if !missing.is_empty() && access != Access::Examine {
+        if !missing.is_empty() && access == Access::Write {
             let db = open(directory, sizes, access, &cache, &there)?;
+            not_lost(&db, &path, &missing)?;
             mark_to_be_rebuilt(&db, &std::mem::take(&mut missing))?;
         }
         let present: Vec<&str> = tables::NAMES.into_iter().filter(|name| !missing.contains(name)).collect();
@@ -123,8 +125,14 @@ impl Rocks {
             Inventory::remove(directory)?;
         }
         let growth = Growth::new(directory);
-        if matches!(access, Access::Create | Access::Write) {
-            growth.note(|| manifest(&path))?;
+        match access {
+            Access::Create | Access::Write => {
+                mark_as_made(&db)?;
+                growth.note(|| manifest(&path))?;
+            }
+            Access::Look => not_lost(&db, &path, &missing)?,
+            // One that an older program did not make is nothing to report.
+            Access::Examine => missing.retain(|name| tables::made(name).is_none() || is_made(&db, name)),
         }
         Ok(Rocks { db: RwLock::new(Some(db)), directory: directory.into(), sizes, access, cache, absent: missing, changes, growth })
     }
@@ -161,7 +169,8 @@ impl Rocks {
 
     pub(super) fn get<R>(&self, table: &str, key: &[u8], decode: impl FnOnce(&[u8]) -> R) -> Result<Option<R>, StoreError> {
         let open = self.read()?;
-        Ok(open.db().get_pinned_cf(open.family(table), key)?.map(|bytes| decode(&bytes)))
+        let Some(family) = open.db().cf_handle(table) else { return Ok(None) };
+        Ok(open.db().get_pinned_cf(family, key)?.map(|bytes| decode(&bytes)))
     }
 
     pub(super) fn get_many<R>(&self, table: &str, keys: &[Vec<u8>], decode: impl Fn(&[u8]) -> R) -> Result<Vec<Option<R>>, StoreError> {
@@ -170,13 +179,14 @@ impl Rocks {
         rows.into_iter().map(|row| Ok(row?.map(|bytes| decode(&bytes)))).collect()
     }
 
-    /// At most [`SCAN_PAGE_ROWS`] rows from `from` on.
+    /// At most [`SCAN_PAGE_ROWS`] rows from `from` on; none of a table that is missing.
     pub(super) fn page(&self, table: &str, from: &[u8]) -> Result<Vec<RawRow>, StoreError> {
         let open = self.read()?;
+        let Some(family) = open.db().cf_handle(table) else { return Ok(Vec::new()) };
         let mut options = ReadOptions::default();
         options.fill_cache(false);
         options.set_readahead_size(2 << 20);
-        let rows = open.db().iterator_cf_opt(open.family(table), options, IteratorMode::From(from, Direction::Forward));
+        let rows = open.db().iterator_cf_opt(family, options, IteratorMode::From(from, Direction::Forward));
         Ok(rows.take(SCAN_PAGE_ROWS).collect::<Result<_, _>>()?)
     }
 
@@ -250,7 +260,7 @@ impl Rocks {
     }
 
     pub(super) fn table_bytes(&self, table: &str) -> u64 {
-        let bytes = |open: &Open<'_>| open.db().property_int_value_cf(open.family(table), "rocksdb.total-sst-files-size").ok().flatten();
+        let bytes = |open: &Open<'_>| open.db().property_int_value_cf(open.db().cf_handle(table)?, "rocksdb.total-sst-files-size").ok().flatten();
         self.read().ok().as_ref().and_then(bytes).unwrap_or(0)
     }
 
@@ -300,6 +310,35 @@ pub(super) fn is_in_use(directory: &Path) -> bool {
     let inode = format!(":{}", std::os::unix::fs::MetadataExt::ino(&lock));
     let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
     locks.lines().any(|line| line.contains("POSIX") && line.split_whitespace().any(|word| word.ends_with(&inode)))
+}
+
+/// Whether a table of [`tables::LATER`] was made in this database once.
+fn is_made(db: &DB, table: &str) -> bool {
+    let (Some(meta), Some(mark)) = (db.cf_handle(tables::Meta::NAME), tables::made(table)) else { return false };
+    db.get_pinned_cf(meta, tables::Meta::key(&mark)).is_ok_and(|row| row.is_some())
+}
+
+/// Whether none of the tables that are missing was there before: an empty one must never pass for one that was lost.
+fn not_lost(db: &DB, path: &Path, missing: &[&'static str]) -> Result<(), StoreError> {
+    match missing.iter().find(|name| is_made(db, name)) {
+        Some(table) => Err(StoreError::TableMissing { manifest: manifest(path)?, table }),
+        None => Ok(()),
+    }
+}
+
+/// Says of the tables of [`tables::LATER`] that they are there now.
+fn mark_as_made(db: &DB) -> Result<(), StoreError> {
+    let Some(meta) = db.cf_handle(tables::Meta::NAME) else { unreachable!("a database without the table meta is not opened") };
+    let mut batch = WriteBatch::default();
+    for mark in tables::LATER.into_iter().filter(|table| !is_made(db, table)).filter_map(tables::made) {
+        batch.put_cf(meta, tables::Meta::key(&mark), []);
+    }
+    if batch.is_empty() {
+        return Ok(());
+    }
+    let mut options = WriteOptions::default();
+    options.set_sync(true);
+    Ok(db.write_opt(batch, &options)?)
 }
 
 /// Says that these tables are to be rebuilt, before they are made: an empty table must never pass for a complete one.
@@ -400,7 +439,7 @@ const LOCKED: [&str; 2] = ["lock hold by current process", "While lock file"];
 
 /// Point-read tables get a bloom filter (worth four times on absent keys); log tables are appended in order and get larger blocks.
 fn family_options(name: &str, cache: &Cache) -> Options {
-    let point_read = [tables::Invoices::NAME, tables::Counts::NAME].contains(&name);
+    let point_read = [tables::Invoices::NAME, tables::Counts::NAME, tables::Callers::NAME].contains(&name);
     let mut blocks = BlockBasedOptions::default();
     blocks.set_block_cache(cache);
     blocks.set_format_version(5);

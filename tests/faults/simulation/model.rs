@@ -175,9 +175,9 @@ impl Model {
         let refused = |refusal| Err(Expected::Refused(refusal));
         match submission {
             Submission::Invoice(invoice) => self.judge_invoice(invoice),
-            Submission::Void { id, caller, day, .. } => {
+            Submission::Void { id, callers, day, .. } => {
                 let owner = self.allotted(*id).map(|(allotment, _)| &allotment.taxpayer);
-                if caller.is_some() && caller.as_ref() != owner {
+                if callers.as_ref().is_some_and(|callers| !owner.is_some_and(|owner| callers.contains(owner))) {
                     return refused(Refusal::NotSeller);
                 }
                 let Some(row) = self.invoices.get(id) else { return refused(Refusal::NotFound) };

@@ -76,7 +76,7 @@ impl Submissions {
     /// Every event, on a ledger that has the original and the red.
     pub(super) fn one_of_each(&self) -> Vec<Submission> {
         let red = id(Kind::Ordinary, 2);
-        let void = self.voids.iter().find(|submission| matches!(submission, Submission::Void { id, caller: None, .. } if *id == red));
+        let void = self.voids.iter().find(|submission| matches!(submission, Submission::Void { id, callers: None, .. } if *id == red));
         let status = self.statuses.iter().find(|submission| matches!(submission, Submission::Status { id, .. } if *id == red));
         let special = |submission: &&Submission| matches!(submission, Submission::Invoice(invoice) if invoice.face.id.code == code(Kind::Special));
         let issue = self.issues.iter().find(special);
@@ -125,7 +125,7 @@ impl Submissions {
                 issues.push(sealer.issue(&foreign));
                 let number = id(kind, number);
                 for (caller, on) in [(Some(seller()), today()), (None, today()), (Some(other_seller()), today()), (None, day("2019-12-02"))] {
-                    voids.push(issue::void(number, caller, on, &keyring, sealer.salt()));
+                    voids.push(issue::void(number, caller.map(|seller| vec![seller]), on, &keyring, sealer.salt()));
                 }
                 for mark in [Mark::Lost, Mark::Stolen, Mark::Abnormal, Mark::Lifted] {
                     statuses.push(issue::status(number, mark, &keyring, sealer.salt()));

@@ -14,7 +14,7 @@ use fapiao::domain::number::{CheckCode, InvoiceCode, InvoiceId, InvoiceNumber};
 use fapiao::domain::rules::{Mode, Terms, accept};
 use fapiao::domain::taxpayer::TaxpayerId;
 use fapiao::domain::time::Day;
-use fapiao::ledger::value::{self, AllotRecord, CountRecord, HeadRecord, InvRecord, Record, Seal, ValueError};
+use fapiao::ledger::value::{self, AllotRecord, AuditRecord, CallerRecord, CountRecord, HeadRecord, InvRecord, Record, Seal, ValueError};
 
 use super::Subject;
 
@@ -120,12 +120,14 @@ pub fn leaf(input: &[u8], subject: Subject) -> bool {
 /// A stored value of the table that the first byte picks. Planted: what is left over is not looked at.
 pub fn value(input: &[u8], subject: Subject) -> bool {
     let Some((table, bytes)) = input.split_first() else { return false };
-    match table % 5 {
+    match table % 7 {
         0 => stored::<Seal>(bytes, subject),
         1 => stored::<InvRecord>(bytes, subject),
         2 => stored::<AllotRecord>(bytes, subject),
         3 => stored::<HeadRecord>(bytes, subject),
-        _ => stored::<CountRecord>(bytes, subject),
+        4 => stored::<CountRecord>(bytes, subject),
+        5 => stored::<CallerRecord>(bytes, subject),
+        _ => stored::<AuditRecord>(bytes, subject),
     }
 }
 

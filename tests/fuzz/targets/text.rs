@@ -13,7 +13,7 @@ use fapiao::domain::number::{CheckCode, InvoiceCode, InvoiceId, InvoiceNumber};
 use fapiao::domain::taxpayer::{TaxpayerId, Vin};
 use fapiao::domain::time::Day;
 use fapiao::limits::{QR_TEXT_MAX, QUERY_FIELD_MAX};
-use fapiao::verify::query::{CheckDigits, Query, Typed, Unanswerable};
+use fapiao::verify::query::{BuyerId, CheckDigits, Query, Typed, Unanswerable};
 
 use super::Subject;
 
@@ -151,20 +151,30 @@ fn explains(why: &Unanswerable) {
     assert!(!place.is_empty() && !zh.is_empty() && !en.is_empty());
 }
 
-/// Code, number, date, amount and check digits, a line each. Planted: thousands may be separated by commas.
+/// Code, number, date, amount, check digits, total and the two tax ids, a line each. Planted: thousands may be separated by commas.
 pub fn typed(input: &[u8], subject: Subject) -> bool {
     let text = String::from_utf8_lossy(input);
     let mut lines = text.split('\n').map(str::to_owned);
     let mut next = || lines.next();
-    let mut typed = Typed { code: next().unwrap_or_default(), number: next().unwrap_or_default(), date: next(), amount: next(), check: next() };
+    let mut typed = Typed {
+        code: next().unwrap_or_default(),
+        number: next().unwrap_or_default(),
+        date: next(),
+        amount: next(),
+        check: next(),
+        total: next(),
+        seller_id: next(),
+        buyer_id: next(),
+    };
     let stated = typed.amount.clone();
     if subject.is_planted() {
         typed.amount = typed.amount.map(|amount| amount.replace(',', ""));
     }
     let question = typed.question();
     assert_eq!(question.query, typed.parse());
-    let fields = [Some(&typed.code), Some(&typed.number), typed.date.as_ref(), typed.amount.as_ref(), typed.check.as_ref()];
-    assert_eq!(question.digest.is_some(), fields.into_iter().flatten().all(|field| field.len() <= QUERY_FIELD_MAX));
+    let optional = [&typed.date, &typed.amount, &typed.check, &typed.total, &typed.seller_id, &typed.buyer_id];
+    let fields = [Some(&typed.code), Some(&typed.number)].into_iter().chain(optional.map(Option::as_ref));
+    assert_eq!(question.digest.is_some(), fields.flatten().all(|field| field.len() <= QUERY_FIELD_MAX));
     match question.query {
         Ok(Query::Factors(factors)) => {
             assert_eq!(factors.complete(), Ok(()));
@@ -181,6 +191,12 @@ pub fn typed(input: &[u8], subject: Subject) -> bool {
                 check: factors.check.as_ref().map(|check| match check {
                     CheckDigits::All(all) => all.to_string(),
                     CheckDigits::LastSix(six) => six.clone(),
+                }),
+                total: factors.total.map(|total| total.to_string()),
+                seller_id: factors.seller_id.as_ref().map(|id| id.to_string()),
+                buyer_id: factors.buyer_id.as_ref().map(|buyer| match buyer {
+                    BuyerId::Stated(id) => id.to_string(),
+                    BuyerId::Absent => BuyerId::NONE_WORDS[0].to_owned(),
                 }),
             };
             assert_eq!(again.parse(), Ok(Query::Factors(factors)));

@@ -11,11 +11,14 @@ use fapiao::channel::json::parse_draft;
 use fapiao::channel::{qr, question, receipt};
 use fapiao::cli::sample;
 use fapiao::codec::canonical;
+use fapiao::codec::event::Algorithm;
 use fapiao::crypto::keyfile::{self, KdfCost};
 use fapiao::crypto::keyring::{Keyring, Role};
 use fapiao::crypto::note::Checkpoint;
+use fapiao::crypto::sign::SigningKey;
 use fapiao::crypto::{hash, merkle};
 use fapiao::domain::allotment::{Allotment, Mark, NumberRange};
+use fapiao::domain::caller::{Caller, Role as CallerRole};
 use fapiao::domain::invoice::Face;
 use fapiao::domain::kind::{Factor, Kind};
 use fapiao::domain::money::{Fen, TaxRate};
@@ -25,6 +28,7 @@ use fapiao::domain::time::{Day, UnixMillis};
 use fapiao::engine::{Config, Engine, EngineError, FullReceipt, Logged, Submitted, keyring_path};
 use fapiao::ledger::{Observer, Refusal, Sealed, StoreSizes};
 use fapiao::verify::query::{Question, Typed};
+use fapiao::verify::quota::Policies;
 use fapiao::verify::verdict::Verdict;
 use rocksdb::{DB, Options};
 use serde_json::{Value, json};
@@ -94,6 +98,7 @@ impl Site {
             sizes: StoreSizes { block_cache: 8 << 20, wal: 64 << 20 },
             kdf: KdfCost::TRIVIAL,
             days_back: self.days_back,
+            quotas: Policies::STANDARD,
             observer: self.observer.clone(),
             clock: Arc::new(move || UnixMillis(clock.load(Ordering::SeqCst))),
         }
@@ -288,6 +293,29 @@ pub(crate) fn import(engine: &Engine, draft: &Value) -> Result<Submitted, Engine
     engine.submit(&parse_draft(draft.to_string().as_bytes()).expect("JSON"), true)
 }
 
+/// An issuer without a token, which the engine need not know.
+pub(crate) fn issuer(taxpayers: &[TaxpayerId], key: Option<&SigningKey>) -> Caller {
+    Caller { id: None, role: CallerRole::Issuer, taxpayers: taxpayers.to_vec(), regions: Vec::new(), issuer_key: key.map(SigningKey::public) }
+}
+
+/// Issues a draft as this caller.
+pub(crate) fn submit_as(engine: &Engine, draft: &Value, caller: &Caller) -> Result<Submitted, EngineError> {
+    match engine.begin_as(&parse_draft(draft.to_string().as_bytes()).expect("JSON"), false, caller)? {
+        Ok(pending) => pending.wait(),
+        Err(answered) => Ok(answered),
+    }
+}
+
+/// The draft with its issuer's signature.
+pub(crate) fn signed(engine: &Engine, draft: &Value, key: &SigningKey) -> Value {
+    let message = engine.submission_message(&parse_draft(draft.to_string().as_bytes()).expect("JSON"), false);
+    let signature = key.sign(&message.expect("readable").expect("without a fault"));
+    let key_id = hash::key_id(Algorithm::Ed25519, Role::Issuer, &key.public());
+    let mut draft = draft.clone();
+    draft["issuer"] = json!({ "key_id": key_id.to_string(), "signature": data_encoding::HEXLOWER.encode(&signature) });
+    draft
+}
+
 /// What is in the log now.
 #[track_caller]
 pub(crate) fn logged(outcome: Result<Submitted, EngineError>) -> Logged {
@@ -322,7 +350,7 @@ pub(crate) fn typed(face: &Face) -> Typed {
         Factor::Amount => (Some(face.totals.amount.to_string()), None),
         Factor::CheckCode => (None, face.check_code.map(|check| check.last_six())),
     };
-    Typed { code: face.id.code.to_string(), number: face.id.number.to_string(), date: Some(face.date.to_string()), amount, check }
+    Typed { code: face.id.code.to_string(), number: face.id.number.to_string(), date: Some(face.date.to_string()), amount, check, ..Typed::default() }
 }
 
 /// The text of the signed QR code of a registered invoice.
@@ -430,9 +458,9 @@ pub(crate) fn receipt_is_sound(engine: &Engine, full: &FullReceipt) {
     let salt = salt.expect("the data key is at hand");
     let (message, commit, signature) = match &receipt.sealed {
         Sealed::Invoice { face, rest_digest, signature } => {
-            let invoice = engine.invoice(canonical::decode_face(face).expect("a face").id).expect("readable").expect("not erased");
-            let mut rest = canonical::encode_rest_without_slot(&invoice);
-            canonical::append_slot(&mut rest, None);
+            let id = canonical::decode_face(face).expect("a face").id;
+            let (invoice, issuer) = engine.signed_invoice(id).expect("readable").expect("not erased");
+            let rest = canonical::encode_rest(&invoice, issuer.as_ref());
             assert_eq!(hash::rest_digest(&salt, &rest), *rest_digest);
             (hash::invoice_message(face, rest_digest), hash::commit(face, rest_digest), signature)
         }

@@ -287,7 +287,7 @@ fn named(submission: &Submission) -> String {
                 None => format!("{what} {} over {}", invoice.face.id, invoice.face.totals.amount),
             }
         }
-        Submission::Void { id, caller, day, .. } => format!("void {id} by {caller:?} on {day}"),
+        Submission::Void { id, callers, day, .. } => format!("void {id} by {callers:?} on {day}"),
         Submission::Status { id, mark, .. } => format!("{} {id}", mark.name()),
         Submission::Allot { allotment, .. } => format!("allot {:?}", allotment.range),
         Submission::AllotmentStatus { range, mark, .. } => format!("{} {range:?}", mark.name()),

@@ -1,0 +1,157 @@
+//! Invoices: issue, check, show, void, mark.
+
+use hyper::StatusCode;
+use hyper::header::LOCATION;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::administration::{mark, refuse_elsewhere};
+use super::operation::{Fault, Handled};
+use super::reply::Reply;
+use super::request::{Request, no_invoice};
+use crate::channel::problem::{self, Kind, Problem};
+use crate::channel::{answer, json as drafts, receipt};
+use crate::domain::allotment::Mark;
+use crate::domain::audit::Act;
+use crate::domain::caller::Role;
+use crate::domain::draft::Draft;
+use crate::domain::draft::fields::Field;
+use crate::domain::fault::Severity;
+use crate::domain::taxpayer::TaxpayerId;
+use crate::engine::{Engine, Submitted};
+use crate::metrics::Named;
+
+/// A draft that was read, of a seller that the caller acts for. Whose draft it is, is settled before anything about it is looked up or told.
+async fn own_draft(request: &mut Request) -> Result<Draft, Fault> {
+    let held = request.read(request.body_limit()).await?;
+    let draft = drafts::parse_draft(&held.bytes)
+        .map_err(|error| Problem::because(Kind::BadRequest, format!("JSON 内容有误：{error}"), format!("the body: {error}")))?;
+    if let Some(seller) = draft.get(Field::SellerTaxId).and_then(TaxpayerId::parse)
+        && !request.is_administrator()
+        && !request.caller.acts_for(&seller)
+    {
+        return Err(Problem::because(Kind::Forbidden, "该令牌不代表此销售方", "this token does not act for this seller").into());
+    }
+    Ok(draft)
+}
+
+/// `POST /v1/invoices`.
+pub(super) async fn issue(mut request: Request) -> Handled {
+    let draft = own_draft(&mut request).await?;
+    let site = &request.site;
+    let Ok(_waiting) = site.submissions.try_acquire() else {
+        return Err(problem::busy("同时提交过多", "too many submissions at a time").into());
+    };
+    let done = match site.engine.begin_as(&draft, false, &request.caller)? {
+        Ok(pending) => pending.outcome().await?,
+        Err(done) => done,
+    };
+    submitted(&request, done).await
+}
+
+/// What became of a submission: 201 for what is new, 200 for the same again, with its receipt unless the caller prefers less.
+pub(super) async fn submitted(request: &Request, done: Submitted) -> Handled {
+    let count = |name| request.site.metrics.submissions.get_or_create(&Named { name }).inc();
+    match done {
+        Submitted::Logged(logged) => {
+            count(if logged.repeated { "repeated" } else { "logged" });
+            let detail = if request.prefers_minimal() { receipt::Detail::Minimal } else { receipt::Detail::Receipt };
+            let status = if logged.repeated { StatusCode::OK } else { StatusCode::CREATED };
+            let (value, location) = receipt::logged(&request.site.engine, &logged, detail)?;
+            let reply = Reply::json(&value).status(status);
+            Ok(match location {
+                Some(id) => reply.header(LOCATION, &format!("/v1/invoices/{}/{}", id.code, id.number)),
+                None => reply,
+            })
+        }
+        Submitted::Faulty(faults) => {
+            count("faulty");
+            Err(problem::faulty(&faults).into())
+        }
+        Submitted::Refused(refusal) => {
+            count("refused");
+            Err(problem::refused(&refusal).into())
+        }
+    }
+}
+
+/// `POST /v1/invoices/check`.
+pub(super) async fn check(mut request: Request) -> Handled {
+    let draft = own_draft(&mut request).await?;
+    let faults = match request.site.engine.check_draft_as(&draft, false, &request.caller)? {
+        Ok(faults) => faults,
+        Err(refusal) => return Err(problem::refused(&refusal).into()),
+    };
+    let acceptable = faults.iter().all(|fault| fault.severity != Severity::Fault);
+    let mut value = json!({ "acceptable": acceptable, "faults": drafts::faults(&faults) });
+    // Absent while the draft lacks what a signed one must state.
+    if acceptable && let (Some(object), Ok(message)) = (value.as_object_mut(), request.site.engine.submission_message(&draft, false)?) {
+        object.insert("submission_message".into(), data_encoding::HEXLOWER.encode(&message).into());
+    }
+    Ok(Reply::json(&value))
+}
+
+/// `GET /v1/invoices/{code}/{number}`: to its seller, its buyer, and the administration of the region. To anybody else it is not there.
+pub(super) async fn invoice(request: Request) -> Handled {
+    let id = request.id()?;
+    let disclosed = request.blocking(move |engine, caller| {
+        let Some((invoice, slot)) = engine.signed_invoice(id)? else { return Ok(None) };
+        let parties = [Some(&invoice.seller_id), invoice.buyer_id()];
+        let is_party = parties.into_iter().flatten().any(|party| caller.acts_for(party));
+        let is_in_charge = caller.role == Role::Administrator && Engine::may_act_in(caller, &id.code);
+        if !is_party && !is_in_charge {
+            return Ok(None);
+        }
+        let Some((index, verdict)) = engine.standing(id)? else { return Ok(None) };
+        // Written before anything is shown: a disclosure that cannot be recorded does not happen.
+        engine.record(caller, Act::InvoiceDisclosed, &format!("{} {}", id.code, id.number), "shown")?;
+        let receipt = engine.receipt(index)?;
+        let codes = receipt.as_ref().and_then(|full| receipt::qr_codes(full, engine.host()));
+        Ok::<_, Fault>(Some(json!({
+            "state": { "verdict": verdict.number(), "name": verdict.name(), "zh": verdict.chinese(), "en": verdict.english() },
+            "face": answer::face_json(&invoice.face()),
+            "draft": drafts::draft_of_signed(&invoice, slot.as_ref()),
+            "receipt": receipt.as_ref().map(receipt::to_json),
+            "signed_qr": codes.as_ref().map(|codes| codes.signed.clone()),
+            "classic_qr": codes.and_then(|codes| codes.classic),
+        })))
+    });
+    let shown: Option<Value> = disclosed.await??;
+    Ok(Reply::json(&shown.ok_or_else(no_invoice)?))
+}
+
+/// `POST /v1/invoices/{code}/{number}/void`.
+pub(super) async fn void(request: Request) -> Handled {
+    let id = request.id()?;
+    if request.is_administrator() {
+        refuse_elsewhere(&request, &id.code)?;
+    }
+    let done = request.blocking(move |engine, caller| {
+        let done = if caller.role == Role::Administrator { engine.void(id, None)? } else { engine.void_as(id, caller)? };
+        engine.record(caller, Act::InvoiceVoided, &format!("{} {}", id.code, id.number), done.code())?;
+        Ok::<_, Fault>(done)
+    });
+    let done = done.await??;
+    submitted(&request, done).await
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StatusBody {
+    mark: String,
+}
+
+/// `POST /v1/invoices/{code}/{number}/status`.
+pub(super) async fn status(mut request: Request) -> Handled {
+    let id = request.id()?;
+    let body: StatusBody = request.json(request.body_limit()).await?;
+    let mark = mark(&body.mark, &[Mark::Lost, Mark::Stolen, Mark::Abnormal, Mark::Lifted])?;
+    refuse_elsewhere(&request, &id.code)?;
+    let done = request.blocking(move |engine, caller| {
+        let done = engine.status(id, mark)?;
+        engine.record(caller, Act::InvoiceMarked, &format!("{} {} {}", id.code, id.number, mark.name()), done.code())?;
+        Ok::<_, Fault>(done)
+    });
+    let done = done.await??;
+    submitted(&request, done).await
+}

@@ -1,0 +1,104 @@
+//! The server: every channel of the product that is reached over HTTP.
+//!
+//! ```text
+//!  socket ─► serve: accept, bound, HTTP/1 or 2 ─► route: path, method ─► caller: token, role ─► handler ─► reply
+//! ```
+//!
+//! Questions are answered where they arrive, on the threads that serve the sockets: they take microseconds. What syncs or walks the tree goes to
+//! threads of its own. A panic costs the request in which it happens.
+
+mod administration;
+mod bulk;
+mod callers;
+mod invoices;
+mod openapi;
+mod operation;
+mod page;
+mod proofs;
+mod reply;
+mod request;
+mod route;
+mod serve;
+mod verify;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+pub use openapi::{access_page, description};
+pub use reply::ReplyBody;
+pub use route::{Body, ENDPOINTS, Endpoint, Operation, Roles};
+pub use serve::{Listening, ServeError, Served, Server};
+
+use crate::engine::Engine;
+use crate::limits::{BULK_AT_ONCE_MAX, HTTP_BODIES_KIB_MAX, HTTP_SUBMISSIONS_MAX};
+use crate::metrics::Metrics;
+
+/// Which requests are written to the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestLog {
+    /// Those that failed through no fault of the caller.
+    Failures,
+    /// Every one, by endpoint, status and duration.
+    All,
+}
+
+/// What an operator may choose.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub proxies: Vec<IpAddr>,
+    /// Connections at a time.
+    pub connections: usize,
+    /// How long requests may take to end once the server was told to stop.
+    pub drain: Duration,
+    /// What is logged.
+    pub log: RequestLog,
+}
+
+/// What all requests share.
+#[derive(Debug)]
+pub struct Site {
+    engine: Arc<Engine>,
+    metrics: Arc<Metrics>,
+    settings: Settings,
+    /// Memory for request bodies that come in more than one piece, in KiB.
+    bodies: Arc<Semaphore>,
+    /// Submissions that wait for their commit.
+    submissions: Arc<Semaphore>,
+    /// Bulk requests under way.
+    bulk: Arc<Semaphore>,
+    stopping: AtomicBool,
+    /// Names this process in the ids of its requests.
+    run: u32,
+    requests: AtomicU64,
+}
+
+impl Site {
+    /// A site over an engine. `run` is random.
+    pub fn new(engine: Arc<Engine>, metrics: Arc<Metrics>, settings: Settings, run: u32) -> Site {
+        Site {
+            engine,
+            metrics,
+            settings,
+            bodies: Arc::new(Semaphore::new(HTTP_BODIES_KIB_MAX)),
+            submissions: Arc::new(Semaphore::new(HTTP_SUBMISSIONS_MAX)),
+            bulk: Arc::new(Semaphore::new(BULK_AT_ONCE_MAX)),
+            stopping: AtomicBool::new(false),
+            run,
+            requests: AtomicU64::new(0),
+        }
+    }
+
+    /// The engine behind it.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    fn next_request_id(&self) -> String {
+        format!("{:08x}-{:x}", self.run, self.requests.fetch_add(1, Ordering::Relaxed))
+    }
+}

@@ -1,0 +1,517 @@
+//! The description of the interface (OpenAPI 3.1), made from the table of endpoints, and the page of who may do what, made from the same.
+
+use hyper::Method;
+use hyper::header::CACHE_CONTROL;
+use serde_json::{Map, Value, json};
+
+use super::reply::{HTML, JSON, LINES, OPENMETRICS, PROBLEM, Reply};
+use super::request::Request;
+use super::route::{Body, ENDPOINTS, Endpoint, Operation};
+use crate::channel::problem::{self, Kind};
+use crate::channel::schema::draft_schema;
+use crate::domain::caller::Role;
+use crate::verify::verdict::Verdict;
+
+/// A draft that the description shows: the same as the first sample of the demo's electronic invoices.
+const DRAFT_EXAMPLE: &str = include_str!("../../../fixtures/drafts/10-multi-line.json");
+
+/// `GET /openapi.json`.
+pub(super) fn reply(_request: &Request) -> Reply {
+    Reply::json(&description()).header(CACHE_CONTROL, "public, max-age=300")
+}
+
+/// What one endpoint says of itself beyond its row.
+struct Words {
+    zh: &'static str,
+    en: &'static str,
+    parameters: Value,
+    request: Option<Value>,
+    /// Status, content type, schema, description.
+    replies: Vec<(u16, &'static str, Value, &'static str)>,
+    /// Problems beyond those that any request can have.
+    problems: &'static [Kind],
+}
+
+/// The whole description.
+pub fn description() -> Value {
+    let mut paths = Map::new();
+    for endpoint in &ENDPOINTS {
+        let item = paths.entry(endpoint.path).or_insert_with(|| json!({}));
+        if let Some(item) = item.as_object_mut() {
+            item.insert(endpoint.method.as_str().to_ascii_lowercase(), operation(endpoint));
+        }
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "fapiao 发票查验",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": INTRODUCTION,
+            "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
+        },
+        "paths": paths,
+        "components": {
+            "securitySchemes": { "token": { "type": "http", "scheme": "bearer", "description": "令牌由管理员发放 / issued by an administrator" } },
+            "schemas": schemas(),
+        },
+    })
+}
+
+const INTRODUCTION: &str = "Issue and verify Chinese VAT invoices (01, 02, 03, 04, 10, 11).\n\n\
+Amounts are decimal strings, dates `YYYY-MM-DD`. A verdict is a result (200), whatever it says. Problems are RFC 9457, in Chinese or English by \
+`Accept-Language`; `type` is stable. After 503, or without a reply, submit the same draft again: the same again gets the first receipt (200).\n\n\
+Questions are limited per caller and never per invoice: `RateLimit-Policy` and `RateLimit` say how much is left, `Retry-After` when to ask again. \
+Signed QR codes are exempt from the limits of addresses.\n\n\
+金额为十进制字符串，日期为 `YYYY-MM-DD`。查验结论一律为 200。错误为 RFC 9457 格式，语言由 `Accept-Language` 决定。遇 503 或无响应请原样重新提交。";
+
+fn operation(endpoint: &Endpoint) -> Value {
+    let words = words(endpoint.operation);
+    let mut responses = Map::new();
+    for (status, content_type, schema, description) in &words.replies {
+        let entry = responses.entry(status.to_string()).or_insert_with(|| json!({ "description": description, "content": {} }));
+        entry["content"][*content_type] = json!({ "schema": schema });
+    }
+    let anybody = endpoint.roles.has(Role::Anonymous);
+    let mut kinds = vec![Kind::Unauthorised, Kind::RequestTimeout, Kind::TooLarge, Kind::Internal, Kind::Unavailable, Kind::BadRequest];
+    kinds.extend_from_slice(words.problems);
+    if !anybody {
+        kinds.push(Kind::Forbidden);
+    }
+    if endpoint.body != Body::None {
+        kinds.extend([Kind::UnsupportedMediaType, Kind::Throttled]);
+    }
+    for kind in kinds {
+        let content = json!({ PROBLEM: { "schema": { "$ref": "#/components/schemas/Problem" } } });
+        responses.entry(kind.status().to_string()).or_insert_with(|| json!({ "description": kind.title().1, "content": content }));
+    }
+    let roles: Vec<&str> = endpoint.roles.iter().map(Role::name).collect();
+    let mut value = json!({
+        "operationId": endpoint.name,
+        "summary": format!("{} / {}", words.zh, words.en),
+        "description": format!("Roles: {}.", roles.join(", ")),
+        "parameters": words.parameters,
+        "responses": responses,
+        "security": if anybody { json!([{}, { "token": [] }]) } else { json!([{ "token": [] }]) },
+    });
+    if let Some(request) = words.request {
+        let content_type = if endpoint.body == Body::Lines { LINES } else { JSON };
+        value["requestBody"] = json!({ "required": true, "content": { content_type: request } });
+    }
+    value
+}
+
+fn path(name: &str, description: &str, pattern: Option<&str>) -> Value {
+    let mut schema = json!({ "type": "string", "minLength": 1 });
+    if let Some(pattern) = pattern {
+        schema["pattern"] = pattern.into();
+    }
+    json!({ "name": name, "in": "path", "required": true, "description": description, "schema": schema })
+}
+
+fn query(name: &str, description: &str, required: bool) -> Value {
+    let schema = json!({ "type": "integer", "minimum": 0, "maximum": u64::MAX });
+    json!({ "name": name, "in": "query", "required": required, "description": description, "schema": schema })
+}
+
+fn invoice_path() -> Value {
+    json!([path("code", "发票代码 invoice code", Some("^([0-9]{10}|[0-9]{12})$")), path("number", "发票号码 invoice number", Some("^[0-9]{8}$")),])
+}
+
+fn prefer() -> Value {
+    let description = "`return=minimal` leaves the receipt out (RFC 7240)";
+    json!({ "name": "Prefer", "in": "header", "required": false, "description": description, "schema": { "type": "string" } })
+}
+
+fn named(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{name}") })
+}
+
+fn body(schema: &str, example: Value) -> Option<Value> {
+    Some(json!({ "schema": named(schema), "example": example }))
+}
+
+fn text() -> Value {
+    json!({ "type": "string" })
+}
+
+fn words(operation: Operation) -> Words {
+    let none = || json!([]);
+    let logged = || vec![(201, JSON, named("Logged"), "logged"), (200, JSON, named("Logged"), "the same again: the first receipt")];
+    let event = |zh, en, parameters, request| Words {
+        zh,
+        en,
+        parameters,
+        request,
+        replies: logged(),
+        problems: &[Kind::NotFound, Kind::Refused, Kind::Faulty],
+    };
+    match operation {
+        Operation::Verify => Words {
+            zh: "查验发票",
+            en: "ask whether an invoice is genuine",
+            parameters: none(),
+            request: Some(json!({ "schema": named("Question"), "examples": question_examples() })),
+            replies: vec![(200, JSON, named("Answer"), "the answer, whatever it says")],
+            problems: &[],
+        },
+        Operation::Page => Words {
+            zh: "签名二维码背后的页面",
+            en: "what stands behind a signed QR code: a page, or JSON by Accept",
+            parameters: json!([path("payload", "base32 of the signed QR code, as it stands in its text", None)]),
+            request: None,
+            replies: vec![(200, JSON, named("Answer"), "the answer"), (200, HTML, text(), "the answer")],
+            problems: &[Kind::NotFound, Kind::Throttled],
+        },
+        Operation::Issue => Words {
+            zh: "开具一张发票",
+            en: "issue one invoice: checked, signed, on disk and in the log before it is answered",
+            parameters: json!([prefer()]),
+            request: body("DraftBody", draft_example()),
+            replies: logged(),
+            problems: &[Kind::Refused, Kind::Faulty],
+        },
+        Operation::IssueBulk => Words {
+            zh: "批量开具：JSON 行入，JSON 行出，次序相同",
+            en: "issue many: JSON lines in, one line for each out, in their order; read while you write, or send at most 1,000 at a time",
+            parameters: json!([prefer()]),
+            request: Some(json!({ "schema": { "type": "string" }, "example": format!("{}\n", draft_example()) })),
+            replies: vec![(200, LINES, text(), "a line for each draft: status, line, and what belongs to it")],
+            problems: &[],
+        },
+        Operation::CheckDraft => Words {
+            zh: "试验性检查，不登记",
+            en: "all faults and warnings of a draft; nothing is stored",
+            parameters: none(),
+            request: body("CheckBody", draft_example()),
+            replies: vec![(200, JSON, named("Checked"), "what accepting it would say")],
+            problems: &[],
+        },
+        Operation::Invoice => Words {
+            zh: "发票与回执（仅限当事方）",
+            en: "an invoice with its receipt, for its seller, its buyer and the administration",
+            parameters: invoice_path(),
+            request: None,
+            replies: vec![(200, JSON, named("Invoice"), "the invoice; each look is recorded")],
+            problems: &[Kind::NotFound],
+        },
+        Operation::Void => event("作废发票", "void an invoice of this month", invoice_path(), None),
+        Operation::Status => event(
+            "标记发票：遗失、被盗、异常、解除",
+            "mark one invoice, or lift its mark",
+            invoice_path(),
+            body("InvoiceMark", json!({ "mark": "abnormal" })),
+        ),
+        Operation::Allot => event(
+            "分配号段",
+            "allot numbers to a taxpayer",
+            none(),
+            body(
+                "Allotment",
+                json!({ "taxpayer": "91330106MA2CFKXX0Q", "kind": "10", "code": "033001900111", "first": "00000001", "last": "00001000" }),
+            ),
+        ),
+        Operation::AllotmentStatus => event(
+            "标记号段：遗失、被盗、空白作废、解除",
+            "mark allotted numbers, or lift a mark",
+            none(),
+            body("RangeMark", json!({ "code": "033001900111", "first": "00000900", "last": "00000999", "mark": "stolen" })),
+        ),
+        Operation::Keys => Words {
+            zh: "公钥及有效期",
+            en: "public keys with their validity, for checking offline",
+            parameters: none(),
+            request: None,
+            replies: vec![(200, JSON, named("Keys"), "the keys")],
+            problems: &[],
+        },
+        Operation::Inclusion => Words {
+            zh: "包含证明",
+            en: "proof that a leaf is in the log of a published size (RFC 6962)",
+            parameters: json!([query("index", "place of the leaf", true), query("size", "published size; the newest without it", false)]),
+            request: None,
+            replies: vec![(200, JSON, named("Inclusion"), "the proof")],
+            problems: &[Kind::NotFound],
+        },
+        Operation::Consistency => Words {
+            zh: "一致性证明",
+            en: "proof that a published log continues an earlier one (RFC 6962)",
+            parameters: json!([query("from", "the earlier published size", true), query("to", "the later; the newest without it", false)]),
+            request: None,
+            replies: vec![(200, JSON, named("Consistency"), "the proof")],
+            problems: &[Kind::NotFound],
+        },
+        Operation::Callers => Words {
+            zh: "调用方列表",
+            en: "callers and what they may do",
+            parameters: json!([
+                { "name": "after", "in": "query", "required": false, "description": "id after which to go on", "schema": { "type": "string", "pattern": "^[0-9a-f]{16}$" } },
+                query("limit", "at most so many", false),
+            ]),
+            request: None,
+            replies: vec![(200, JSON, named("Callers"), "a page of callers")],
+            problems: &[],
+        },
+        Operation::AddCaller => Words {
+            zh: "登记调用方，令牌仅显示一次",
+            en: "enrol a caller; its token is shown once",
+            parameters: none(),
+            request: body("NewCaller", json!({ "role": "issuer", "taxpayers": ["91330106MA2CFKXX0Q"], "label": "till 7" })),
+            replies: vec![(201, JSON, named("Enrolled"), "the caller and its token")],
+            problems: &[Kind::Refused, Kind::Faulty],
+        },
+        Operation::RevokeCaller => Words {
+            zh: "撤销令牌",
+            en: "end a caller's token",
+            parameters: json!([path("id", "the caller", Some("^[0-9a-f]{16}$"))]),
+            request: None,
+            replies: vec![(200, JSON, named("Revoked"), "revoked")],
+            problems: &[Kind::NotFound],
+        },
+        Operation::Audit => Words {
+            zh: "审计记录",
+            en: "who did what with a privilege",
+            parameters: json!([query("from", "number of the first entry", false), query("limit", "at most so many", false)]),
+            request: None,
+            replies: vec![(200, JSON, named("Audit"), "a page of entries")],
+            problems: &[],
+        },
+        Operation::Health => plain("进程存活", "the process runs", "text/plain"),
+        Operation::Ready => plain("可签发可查验", "the server answers and signs; 503 says why not", "text/plain"),
+        Operation::Metrics => plain("Prometheus 指标", "figures for Prometheus", OPENMETRICS),
+        Operation::OpenApi => {
+            Words { replies: vec![(200, JSON, json!({ "type": "object" }), "OpenAPI 3.1")], ..plain("本描述", "this description", JSON) }
+        }
+    }
+}
+
+fn plain(zh: &'static str, en: &'static str, content_type: &'static str) -> Words {
+    Words { zh, en, parameters: json!([]), request: None, replies: vec![(200, content_type, text(), en)], problems: &[] }
+}
+
+fn draft_example() -> Value {
+    serde_json::from_str(DRAFT_EXAMPLE).unwrap_or(Value::Null)
+}
+
+fn question_examples() -> Value {
+    json!({
+        "check": {
+            "summary": "04, 10, 11: last six digits of the check code",
+            "value": { "code": "033001600211", "number": "11255692", "date": "2018-02-27", "check": "533932" },
+        },
+        "amount": {
+            "summary": "01, 02, 03: amount excluding tax",
+            "value": { "code": "3200204130", "number": "09264957", "date": "2021-02-20", "amount": "34192.04" },
+        },
+        "classic_qr": {
+            "summary": "text of the QR code printed on paper",
+            "value": { "qr": "01,10,033001600211,11255692,349997.85,20180227,62521957050111533932,7DF9," },
+        },
+    })
+}
+
+/// The draft's own schema, with its references made good for where it stands here.
+fn draft() -> Value {
+    fn moved(value: &mut Value) {
+        match value {
+            Value::Object(object) => {
+                for (name, member) in object.iter_mut() {
+                    match member {
+                        Value::String(target) if name == "$ref" => *target = target.replacen("#/", "#/components/schemas/Draft/", 1),
+                        other => moved(other),
+                    }
+                }
+            }
+            Value::Array(list) => list.iter_mut().for_each(moved),
+            _ => {}
+        }
+    }
+    let mut schema = draft_schema();
+    moved(&mut schema);
+    if let Some(object) = schema.as_object_mut() {
+        object.remove("$schema");
+        object.remove("$id");
+    }
+    schema
+}
+
+fn schemas() -> Value {
+    let hex = |digits: usize| json!({ "type": "string", "pattern": format!("^[0-9a-f]{{{digits}}}$") });
+    let hashes = json!({ "type": "array", "items": hex(64) });
+    let number = json!({ "type": "string", "pattern": "^(0{0,7}[1-9]|[0-9]{0,7}[1-9][0-9]{0,7})$", "minLength": 8, "maxLength": 8 });
+    let code = json!({ "type": "string", "pattern": "^([0-9]{10}|[0-9]{12})$" });
+    let tax_id = json!({ "type": "string", "pattern": "^([0-9A-Z]{15}|[0-9A-Z]{17,18}|[0-9A-Z]{20})$" });
+    let optional = json!({ "type": ["string", "null"] });
+    let verdicts: Vec<u8> = Verdict::ALL.iter().map(|verdict| verdict.number()).collect();
+    let names: Vec<&str> = Verdict::ALL.iter().map(|verdict| verdict.name()).collect();
+    let roles: Vec<&str> = Role::ALL.iter().filter(|role| **role != Role::Anonymous).map(|role| role.name()).collect();
+    json!({
+        "Problem": problem::schema(),
+        "Fault": {
+            "type": "object", "description": "A rule that a draft breaks (schemas/faults.json)",
+            "required": ["code", "severity", "path", "zh", "en"],
+            "properties": {
+                "code": { "type": "string" }, "severity": { "enum": ["fault", "warning"] }, "path": { "type": "string", "description": "JSON Pointer" },
+                "zh": { "type": "string" }, "en": { "type": "string" },
+            },
+        },
+        "Question": {
+            "description": "The text of a QR code, or code and number with what the type needs",
+            "anyOf": [
+                {
+                    "type": "object", "required": ["qr"], "additionalProperties": false,
+                    "properties": { "qr": { "type": "string" }, "proof": { "type": "boolean" }, "details": { "type": "boolean" } },
+                },
+                {
+                    "type": "object", "required": ["code", "number"], "additionalProperties": false,
+                    "properties": {
+                        "code": { "type": "string", "description": "发票代码" }, "number": { "type": "string", "description": "发票号码" },
+                        "date": optional, "amount": optional, "check": optional, "total": optional, "seller_id": optional, "buyer_id": optional,
+                        "proof": { "type": "boolean", "description": "sign the answer, to keep it" },
+                        "details": { "type": "boolean", "description": "lines and parties, masked" },
+                    },
+                },
+            ],
+        },
+        "Answer": {
+            "type": "object", "required": ["verdict", "name", "zh", "en", "as_of"],
+            "properties": {
+                "verdict": { "enum": verdicts }, "name": { "enum": names }, "zh": { "type": "string" }, "en": { "type": "string" },
+                "as_of": {
+                    "type": "object", "required": ["size", "root", "time", "time_ms"],
+                    "properties": {
+                        "size": { "type": "integer" }, "root": hex(64), "time": { "type": "string" }, "time_ms": { "type": "integer" },
+                    },
+                },
+                "code": { "type": "string" }, "number": { "type": "string" }, "area": { "type": "string" },
+                "count": { "type": "integer" }, "first_verified": optional, "compare_with_paper": { "type": "boolean" },
+                "crc_ok": { "type": "boolean" }, "warnings": { "type": "array", "items": { "type": "string" } },
+                "mark": { "type": "string" }, "face": { "type": "object" }, "index": { "type": "integer" }, "commit": hex(64),
+                "remaining": { "type": "object" }, "changed": { "type": "string" }, "imported": { "type": "boolean" },
+                "details": { "type": "object" }, "proof": { "type": "object" },
+                "malformed": { "type": "object" }, "unsupported": { "type": "object" },
+            },
+        },
+        "Draft": draft(),
+        "DraftBody": {
+            "description": "A draft as `Draft` says, in full. Members may have their pinyin names. The seller must be one that the token acts for.",
+            "type": "object",
+            "anyOf": [
+                { "required": ["seller"], "properties": { "seller": { "type": "object", "required": ["tax_id"], "properties": { "tax_id": tax_id } } } },
+                { "required": ["xsf_nsrsbh"], "properties": { "xsf_nsrsbh": tax_id } },
+            ],
+        },
+        "CheckBody": { "description": "A draft, finished or not", "type": "object" },
+        "Checked": {
+            "type": "object", "required": ["acceptable", "faults"],
+            "properties": {
+                "acceptable": { "type": "boolean" }, "faults": { "type": "array", "items": named("Fault") },
+                "submission_message": { "type": "string", "description": "hex of what an issuer with a registered key signs" },
+            },
+        },
+        "Logged": {
+            "type": "object", "required": ["status", "index"],
+            "properties": {
+                "status": { "enum": ["logged", "repeated"] }, "index": { "type": "integer" }, "receipt": named("Receipt"),
+                "signed_qr": { "type": "string" }, "classic_qr": optional, "warnings": { "type": "array", "items": named("Fault") },
+                "remark": { "type": "object" },
+            },
+        },
+        "Receipt": {
+            "type": "object", "required": ["index", "event", "leaf", "checkpoint", "inclusion", "signature"],
+            "properties": {
+                "index": { "type": "integer" }, "event": { "type": "string" }, "leaf": hex(192), "salt": optional,
+                "checkpoint": { "type": "string" }, "inclusion": hashes, "signature": hex(128),
+                "face": { "type": "string" }, "rest_digest": hex(64), "data": { "type": "string" },
+            },
+        },
+        "Invoice": {
+            "type": "object", "required": ["state", "face", "draft", "receipt"],
+            "properties": {
+                "state": { "type": "object" }, "face": { "type": "object" }, "draft": { "type": "object" }, "receipt": named("Receipt"),
+                "signed_qr": optional, "classic_qr": optional,
+            },
+        },
+        "InvoiceMark": mark(&["lost", "stolen", "abnormal", "lifted"], json!({}), &[]),
+        "RangeMark": mark(
+            &["lost", "stolen", "blank_void", "lifted"],
+            json!({ "code": code, "first": number, "last": number }),
+            &["code", "first", "last"],
+        ),
+        "Allotment": {
+            "type": "object", "additionalProperties": false, "required": ["taxpayer", "kind", "code", "first", "last"],
+            "properties": {
+                "taxpayer": tax_id, "kind": { "enum": ["01", "02", "03", "04", "10", "11"] }, "code": code, "first": number, "last": number,
+            },
+        },
+        "Keys": {
+            "type": "object", "required": ["origin", "keys"],
+            "properties": { "origin": { "type": "string" }, "keys": { "type": "array", "items": { "type": "object" } } },
+        },
+        "Inclusion": {
+            "type": "object", "required": ["index", "size", "leaf", "path", "checkpoint"],
+            "properties": {
+                "index": { "type": "integer" }, "size": { "type": "integer" }, "leaf": hex(192), "path": hashes, "checkpoint": { "type": "string" },
+            },
+        },
+        "Consistency": {
+            "type": "object", "required": ["from", "to", "hashes", "older", "newer"],
+            "properties": {
+                "from": { "type": "integer" }, "to": { "type": "integer" }, "hashes": hashes, "older": { "type": "string" }, "newer": { "type": "string" },
+            },
+        },
+        "NewCaller": {
+            "type": "object", "additionalProperties": false, "required": ["role"],
+            "properties": {
+                "role": { "enum": roles }, "taxpayers": { "type": "array", "items": tax_id },
+                "regions": { "type": "array", "items": { "type": "string", "pattern": "^([0-9]{2}|[0-9]{4}|[0-9]{6})$" } },
+                "whole_country": { "type": "boolean" },
+                "issuer_key": { "type": ["string", "null"], "pattern": "^[0-9a-f]{64}$" },
+                "label": { "type": ["string", "null"] }, "expires": { "type": ["string", "null"], "format": "date" },
+            },
+        },
+        "Enrolled": {
+            "type": "object", "required": ["id", "token"], "properties": { "id": hex(16), "token": { "type": "string" } },
+        },
+        "Revoked": {
+            "type": "object", "required": ["id", "revoked"], "properties": { "id": hex(16), "revoked": { "type": "boolean" } },
+        },
+        "Callers": {
+            "type": "object", "required": ["callers", "next"],
+            "properties": { "callers": { "type": "array", "items": { "type": "object" } }, "next": optional },
+        },
+        "Audit": {
+            "type": "object", "required": ["entries", "next"],
+            "properties": { "entries": { "type": "array", "items": { "type": "object" } }, "next": { "type": ["integer", "null"] } },
+        },
+    })
+}
+
+fn mark(marks: &[&str], mut properties: Value, required: &[&str]) -> Value {
+    properties["mark"] = json!({ "enum": marks });
+    let required: Vec<&str> = required.iter().copied().chain(["mark"]).collect();
+    json!({ "type": "object", "additionalProperties": false, "required": required, "properties": properties })
+}
+
+/// `src/manual/access.md`: who may do what, as a page.
+pub fn access_page() -> String {
+    let mut page = String::from(
+        "# Who may do what\n\nGenerated from the table in `channel/http/route`, which the router enforces. Whoever has no token gets 401 where a cell is empty, \
+         whoever has one gets 403.\n\n| method | path |",
+    );
+    for role in Role::ALL {
+        page += &format!(" {} |", role.name());
+    }
+    page += &format!(" |\n|---|---|{}---|\n", "---|".repeat(Role::ALL.len()));
+    for endpoint in &ENDPOINTS {
+        page += &format!("| {} | `{}` |", method(&endpoint.method), endpoint.path);
+        for role in Role::ALL {
+            page += if endpoint.roles.has(role) { " yes |" } else { " |" };
+        }
+        page += &format!(" {} |\n", words(endpoint.operation).en);
+    }
+    page
+}
+
+fn method(method: &Method) -> &str {
+    method.as_str()
+}

@@ -1,0 +1,225 @@
+//! One request on its way through a handler: who asks, what was matched, and its body within bounds.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt as _;
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
+use hyper::http::request::Parts;
+use serde::de::DeserializeOwned;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::Site;
+use super::route::{Endpoint, Steps};
+use crate::channel::problem::{self, Kind, Language, Problem};
+use crate::domain::caller::{Caller, Role};
+use crate::domain::number::{InvoiceCode, InvoiceId, InvoiceNumber};
+use crate::limits::HTTP_BODY_SECS;
+use crate::verify::quota::Asker;
+
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// A request that is allowed and not yet answered.
+pub(super) struct Request {
+    pub(super) site: Arc<Site>,
+    pub(super) caller: Arc<Caller>,
+    pub(super) asker: Asker,
+    pub(super) endpoint: &'static Endpoint,
+    pub(super) head: Parts,
+    pub(super) body: Incoming,
+    pub(super) steps: Steps,
+}
+
+/// A body in memory, and its share of the memory for bodies.
+pub(super) struct Held {
+    pub(super) bytes: Bytes,
+    _share: Option<OwnedSemaphorePermit>,
+}
+
+/// The token of a request, if it brings one; an error if it brings something else.
+pub(super) fn bearer(head: &Parts) -> Result<Option<&str>, Problem> {
+    let Some(value) = head.headers.get(AUTHORIZATION) else { return Ok(None) };
+    let token = value.to_str().ok().and_then(|value| {
+        let (scheme, token) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+    });
+    let zh = "Authorization 应为 Bearer 加令牌";
+    token.map(Some).ok_or_else(|| Problem::because(Kind::Unauthorised, zh, "Authorization is not Bearer and a token"))
+}
+
+/// Where a request comes from: the peer or, if that is a proxy whose word is taken, the last address before it that is not one.
+pub(super) fn origin(head: &Parts, peer: IpAddr, proxies: &[IpAddr]) -> IpAddr {
+    let mut origin = peer.to_canonical();
+    if !proxies.contains(&origin) {
+        return origin;
+    }
+    let lists = head.headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
+    let hops: Vec<&str> = lists.flat_map(|list| list.split(',')).collect();
+    for hop in hops.into_iter().rev() {
+        let Ok(address) = hop.trim().parse::<IpAddr>() else { break };
+        origin = address.to_canonical();
+        if !proxies.contains(&origin) {
+            break;
+        }
+    }
+    origin
+}
+
+impl Request {
+    fn step(&self, at: usize) -> &str {
+        self.steps.get(self.head.uri.path(), at)
+    }
+
+    /// The step of the path that stands for the only brace, as written.
+    pub(super) fn only_step(&self) -> &str {
+        self.step(0)
+    }
+
+    /// Code and number in the path. What cannot be an invoice is not found.
+    pub(super) fn id(&self) -> Result<InvoiceId, Problem> {
+        let id = InvoiceCode::parse(self.step(0)).zip(InvoiceNumber::parse(self.step(1)));
+        id.map(|(code, number)| InvoiceId { code, number }).ok_or_else(no_invoice)
+    }
+
+    /// A parameter of the query: decoded if it is there once, an error if it is there twice.
+    pub(super) fn parameter(&self, name: &str) -> Result<Option<&str>, Problem> {
+        let pairs = self.head.uri.query().unwrap_or_default().split('&');
+        let mut values = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).filter(|(key, _)| *key == name);
+        let first = values.next().map(|(_, value)| value);
+        match values.next() {
+            Some(_) => Err(Problem::because(Kind::BadRequest, format!("参数 {name} 重复"), format!("the parameter {name} is there twice"))),
+            None => Ok(first),
+        }
+    }
+
+    /// A parameter that is a whole number.
+    pub(super) fn number(&self, name: &str) -> Result<Option<u64>, Problem> {
+        let Some(text) = self.parameter(name)? else { return Ok(None) };
+        let is_plain = text.bytes().all(|b| b.is_ascii_digit());
+        let bad = || Problem::because(Kind::BadRequest, format!("参数 {name} 应为非负整数"), format!("the parameter {name} is not a whole number"));
+        if is_plain { text.parse().map(Some).map_err(|_| bad()) } else { Err(bad()) }
+    }
+
+    /// As [`Request::number`], and it must be there.
+    pub(super) fn required_number(&self, name: &str) -> Result<u64, Problem> {
+        let missing = || Problem::because(Kind::BadRequest, format!("缺少参数 {name}"), format!("the parameter {name} is missing"));
+        self.number(name)?.ok_or_else(missing)
+    }
+
+    /// Whether the caller prefers a reply without its larger parts (RFC 7240).
+    pub(super) fn prefers_minimal(&self) -> bool {
+        let prefers = self.head.headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok());
+        prefers.flat_map(|value| value.split([',', ';'])).any(|preference| preference.trim().eq_ignore_ascii_case("return=minimal"))
+    }
+
+    /// Whether a reply of this type is wanted more than a page.
+    pub(super) fn wants_json(&self) -> bool {
+        let accept = self.head.headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let place = |wanted: &str| accept.find(wanted).unwrap_or(usize::MAX);
+        place("application/json") < place("text/html")
+    }
+
+    /// The body as JSON of this shape.
+    pub(super) async fn json<T: DeserializeOwned>(&mut self, limit: usize) -> Result<T, Problem> {
+        let held = self.read(limit).await?;
+        serde_json::from_slice(&held.bytes).map_err(|error| {
+            let place = format!("{error}");
+            Problem::because(Kind::BadRequest, format!("JSON 内容有误：{place}"), format!("the body: {place}"))
+        })
+    }
+
+    /// The body, of a request that says it is JSON or says nothing.
+    pub(super) async fn read(&mut self, limit: usize) -> Result<Held, Problem> {
+        self.refuse_other_types(&["application/json"])?;
+        read(&mut self.body, limit, &self.site).await
+    }
+
+    /// Only plain bytes of these types are read: nothing is ever decompressed.
+    pub(super) fn refuse_other_types(&self, types: &[&str]) -> Result<(), Problem> {
+        if self.head.headers.get(CONTENT_ENCODING).is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+            return Err(Problem::because(Kind::UnsupportedMediaType, "不接受压缩的请求内容", "a compressed body is not read"));
+        }
+        let Some(stated) = self.head.headers.get(CONTENT_TYPE) else { return Ok(()) };
+        let stated = stated.to_str().unwrap_or_default();
+        let bare = stated.split(';').next().unwrap_or_default().trim();
+        if types.iter().any(|known| bare.eq_ignore_ascii_case(known)) {
+            return Ok(());
+        }
+        let wanted = types.first().copied().unwrap_or_default();
+        Err(Problem::because(Kind::UnsupportedMediaType, format!("请使用 Content-Type: {wanted}"), format!("use Content-Type: {wanted}")))
+    }
+
+    /// The only caller that this endpoint can have, for the audit table.
+    pub(super) fn is_administrator(&self) -> bool {
+        self.caller.role == Role::Administrator
+    }
+}
+
+/// In which language whoever asks is told.
+pub(super) fn language(head: &Parts) -> Language {
+    Language::accepted(head.headers.get(hyper::header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()))
+}
+
+/// Said of what is not there and of what this caller may not see alike.
+pub(super) fn no_invoice() -> Problem {
+    Problem::because(Kind::NotFound, "没有此发票，或无权查看", "no such invoice, or not one that this caller may see")
+}
+
+async fn read(body: &mut Incoming, limit: usize, site: &Site) -> Result<Held, Problem> {
+    let too_large = || {
+        let en = format!("at most {limit} bytes are read here");
+        Problem::because(Kind::TooLarge, format!("最多 {limit} 字节"), en)
+    };
+    // Before any of it is read: whoever announces a gigabyte is told at once.
+    if body.size_hint().lower() > limit as u64 {
+        return Err(too_large());
+    }
+    let reading = async {
+        let Some(first) = next(body).await? else { return Ok(Held { bytes: Bytes::new(), _share: None }) };
+        if first.len() > limit {
+            return Err(too_large());
+        }
+        // Nearly every body comes in one piece, which is then neither copied nor counted: its connection's buffer bounds it.
+        if body.is_end_stream() {
+            return Ok(Held { bytes: first, _share: None });
+        }
+        let mut whole = BytesMut::from(first);
+        let mut share = site.hold(whole.len())?;
+        while let Some(piece) = next(body).await? {
+            if whole.len() + piece.len() > limit {
+                return Err(too_large());
+            }
+            share.merge(site.hold(piece.len())?);
+            whole.extend_from_slice(&piece);
+        }
+        Ok(Held { bytes: whole.freeze(), _share: Some(share) })
+    };
+    let late = || Problem::because(Kind::RequestTimeout, format!("{HTTP_BODY_SECS} 秒内未收完"), format!("not complete within {HTTP_BODY_SECS} s"));
+    tokio::time::timeout(Duration::from_secs(HTTP_BODY_SECS), reading).await.map_err(|_| late())?
+}
+
+/// The next piece of a body's data.
+pub(super) async fn next(body: &mut Incoming) -> Result<Option<Bytes>, Problem> {
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| {
+            let en = format!("the body broke off: {error}");
+            Problem::because(Kind::BadRequest, "请求内容中断", en)
+        })?;
+        if let Ok(data) = frame.into_data() {
+            return Ok(Some(data));
+        }
+    }
+    Ok(None)
+}
+
+impl Site {
+    /// A share of the memory for bodies, in whole KiB.
+    fn hold(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {
+        let kib = u32::try_from(bytes.div_ceil(1 << 10)).unwrap_or(u32::MAX);
+        Arc::clone(&self.bodies).try_acquire_many_owned(kib).map_err(|_| problem::busy("同时到达的请求过多", "too many large requests at a time"))
+    }
+}

@@ -1,0 +1,183 @@
+//! Sockets: accepting within bounds, HTTP/1.1 and HTTP/2 on one port, and an end that answers what was begun.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_io_timeout::TimeoutStream;
+
+use super::Site;
+use super::operation::answer;
+use crate::limits::{HTTP_BACKLOG, HTTP_BUFFER_BYTES, HTTP_HEAD_SECS, HTTP_HEADERS_MAX, HTTP_WRITE_SECS, HTTP2_STREAMS_MAX};
+
+/// Why a server does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The address cannot be listened on.
+    #[error("{address}: {error}")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+/// How a server ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Served {
+    /// Everything that was begun was answered.
+    Drained,
+    /// So many connections were cut when the time was up.
+    Cut(usize),
+}
+
+/// A socket that listens and that nobody serves yet: whoever connects waits.
+#[derive(Debug)]
+pub struct Listening(TcpListener);
+
+impl Listening {
+    /// Listens on `address`; port 0 takes any that is free. Needs the runtime that will serve it.
+    pub fn on(address: SocketAddr) -> Result<Listening, ServeError> {
+        let listen = || -> io::Result<TcpListener> {
+            let socket = if address.is_ipv6() { TcpSocket::new_v6()? } else { TcpSocket::new_v4()? };
+            // A restart must not wait for connections that the process before it left behind.
+            socket.set_reuseaddr(true)?;
+            socket.bind(address)?;
+            socket.listen(HTTP_BACKLOG)
+        };
+        Ok(Listening(listen().map_err(|error| ServeError::Listen { address, error })?))
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+}
+
+/// A site and the socket on which it is reached.
+#[derive(Debug)]
+pub struct Server {
+    /// What is served.
+    pub site: Arc<Site>,
+    /// Where.
+    pub listening: Listening,
+}
+
+impl Server {
+    /// Serves until `stop` is over, then lets what was begun come to its end.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Served {
+        let Server { site, listening: Listening(listener) } = self;
+        let slots = Arc::new(Semaphore::new(site.settings.connections));
+        let graceful = GracefulShutdown::new();
+        tokio::pin!(stop);
+        loop {
+            let accepted = async {
+                // Without a free slot nobody is accepted: whoever comes waits in the listen queue.
+                let slot = Arc::clone(&slots).acquire_owned().await;
+                (slot, listener.accept().await)
+            };
+            let (slot, accepted) = tokio::select! {
+                accepted = accepted => accepted,
+                () = &mut stop => break,
+            };
+            let Ok(slot) = slot else { break };
+            match accepted {
+                Ok((stream, peer)) => {
+                    site.metrics.connections_accepted.inc();
+                    let (site, watcher) = (Arc::clone(&site), graceful.watcher());
+                    tokio::spawn(async move {
+                        site.metrics.connections.inc();
+                        // What goes wrong with a socket is its peer's affair, and there is nobody left to tell.
+                        drop(connection(Arc::clone(&site), stream, peer, watcher).await);
+                        site.metrics.connections.dec();
+                        drop(slot);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    // Out of files or memory, mostly: trying again at once would only burn the processor.
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+        }
+        site.stopping.store(true, Ordering::Relaxed);
+        drop(listener);
+        let open = graceful.count();
+        tracing::info!(connections = open, "stopping: no more connections, those that are open come to their end");
+        match tokio::time::timeout(site.settings.drain, graceful.shutdown()).await {
+            Ok(()) => Served::Drained,
+            Err(_) => Served::Cut(usize::try_from(site.metrics.connections.get()).unwrap_or(0)),
+        }
+    }
+}
+
+async fn connection(site: Arc<Site>, stream: TcpStream, peer: SocketAddr, watcher: Watcher) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    stream.set_nodelay(true)?;
+    let Some(version) = version(&stream).await? else { return Ok(()) };
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(Duration::from_secs(HTTP_WRITE_SECS)));
+    let io = TokioIo::new(Box::pin(stream));
+    let service = service_fn(move |request| {
+        let site = Arc::clone(&site);
+        async move { Ok::<_, std::convert::Infallible>(answer(site, peer.ip(), request).await) }
+    });
+    match version {
+        Version::One => {
+            let mut builder = http1::Builder::new();
+            builder
+                .timer(TokioTimer::new())
+                .header_read_timeout(Duration::from_secs(HTTP_HEAD_SECS))
+                .max_buf_size(HTTP_BUFFER_BYTES)
+                .max_headers(HTTP_HEADERS_MAX)
+                .pipeline_flush(true);
+            watcher.watch(builder.serve_connection(io, service)).await?;
+        }
+        Version::Two => {
+            let mut builder = http2::Builder::new(TokioExecutor::new());
+            builder
+                .timer(TokioTimer::new())
+                .max_concurrent_streams(HTTP2_STREAMS_MAX)
+                .max_header_list_size(HTTP_BUFFER_BYTES as u32)
+                .max_send_buf_size(HTTP_BUFFER_BYTES)
+                .keep_alive_interval(Duration::from_secs(HTTP_HEAD_SECS))
+                .keep_alive_timeout(Duration::from_secs(HTTP_WRITE_SECS));
+            watcher.watch(builder.serve_connection(io, service)).await?;
+        }
+    }
+    Ok(())
+}
+
+#[derive(Clone, Copy)]
+enum Version {
+    One,
+    Two,
+}
+
+/// Which version the peer speaks, by its first bytes: those of HTTP/2 are fixed (RFC 9113, section 3.4). `None` if it says nothing in time.
+async fn version(stream: &TcpStream) -> io::Result<Option<Version>> {
+    const PREFACE: &[u8] = b"PRI ";
+    let sniff = async {
+        loop {
+            let mut first = [0; PREFACE.len()];
+            let seen = stream.peek(&mut first).await?;
+            match first.get(..seen) {
+                Some([]) | None => return Ok(None),
+                Some(PREFACE) => return Ok(Some(Version::Two)),
+                // Fewer bytes than would tell: rare enough to look again in a moment.
+                Some(begun) if PREFACE.starts_with(begun) => tokio::time::sleep(Duration::from_millis(5)).await,
+                Some(_) => return Ok(Some(Version::One)),
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(HTTP_HEAD_SECS), sniff).await.unwrap_or(Ok(None))
+}

@@ -1,0 +1,98 @@
+//! `POST /v1/verify`: a question, an answer.
+
+use serde::Deserialize;
+
+use super::operation::Handled;
+use super::reply::{JSON, Reply};
+use super::request::Request;
+use crate::channel::problem::{Kind, Problem};
+use crate::channel::{answer, proof, question};
+use crate::engine::{Asked, Counting, EngineError};
+use crate::metrics::Named;
+use crate::verify::query::{Question, Typed};
+use crate::verify::verdict::Verdict;
+
+/// A question as it is sent: a QR text, or what is printed.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Body {
+    qr: Option<String>,
+    code: Option<String>,
+    number: Option<String>,
+    date: Option<String>,
+    amount: Option<String>,
+    check: Option<String>,
+    total: Option<String>,
+    seller_id: Option<String>,
+    buyer_id: Option<String>,
+    proof: bool,
+    details: bool,
+}
+
+impl Body {
+    fn question(self) -> Result<Question, Problem> {
+        let typed = [&self.code, &self.number, &self.date, &self.amount, &self.check, &self.total, &self.seller_id, &self.buyer_id];
+        let (qr, is_typed) = (self.qr, typed.iter().any(|member| member.is_some()));
+        match (qr, self.code, self.number) {
+            (Some(_), ..) if is_typed => {
+                Err(Problem::because(Kind::BadRequest, "qr 与其他要素不能同时提供", "qr stands alone; it carries its own factors"))
+            }
+            (Some(text), ..) => Ok(question::of_qr(&text)),
+            (None, Some(code), Some(number)) => Ok(Typed {
+                code,
+                number,
+                date: self.date,
+                amount: self.amount,
+                check: self.check,
+                total: self.total,
+                seller_id: self.seller_id,
+                buyer_id: self.buyer_id,
+            }
+            .question()),
+            (None, ..) => Err(Problem::because(Kind::BadRequest, "请提供 qr，或 code 与 number", "give qr, or code and number")),
+        }
+    }
+}
+
+pub(super) async fn verify(mut request: Request) -> Handled {
+    let asked: Body = request.json(request.body_limit()).await?;
+    let (wants_proof, wants_details) = (asked.proof, asked.details);
+    let question = asked.question()?;
+    let asked = request.site.engine.ask(&question, &request.asker, Counting::Verification)?;
+    let verdict = asked.answer.verdict;
+    request.site.metrics.verdicts.get_or_create(&Named { name: verdict.name() }).inc();
+    put_off(&request, &asked)?;
+    if verdict == Verdict::Forged {
+        tracing::warn!(alarm = "forged", "a code was shown that nobody should have");
+    }
+    let Asked { answer: answered, rate } = asked;
+    let value = if wants_proof || wants_details {
+        request
+            .blocking(move |engine, _| {
+                let answered = if wants_details { engine.with_details(answered)? } else { answered };
+                let mut value = answer::to_json(&answered);
+                if wants_proof && let Some(object) = value.as_object_mut() {
+                    let signed = engine.sign_answer(&question, &answered)?;
+                    object.insert("proof".into(), proof::to_json(&signed, engine.ledger().keys()));
+                }
+                Ok::<_, EngineError>(value)
+            })
+            .await??
+            .to_string()
+    } else {
+        answer::to_json(&answered).to_string()
+    };
+    Ok(Reply::new(JSON, value).rate(&rate))
+}
+
+/// A question that is not answered now: the answer says so, in the clothes of a problem, because that is what clients wait for.
+pub(super) fn put_off(request: &Request, asked: &Asked) -> Result<(), Problem> {
+    let Some(throttled) = &asked.answer.throttled else { return Ok(()) };
+    request.site.metrics.throttled.get_or_create(&Named { name: throttled.reason.name() }).inc();
+    let mut problem = Problem::because(Kind::Throttled, throttled.chinese(), throttled.english()).after(throttled.retry_after);
+    if let serde_json::Value::Object(members) = answer::to_json(&asked.answer) {
+        problem.more.members = members;
+    }
+    problem.more.rate = asked.rate;
+    Err(problem)
+}

@@ -1,0 +1,270 @@
+//! `fapiao serve`: the engine as a service.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::filter::LevelFilter;
+
+use super::configuration::{Configuration, Format, Level, Requests};
+use super::open::{passphrase_from, prompt};
+use super::{Exit, Failure};
+use crate::channel::http::{Listening, RequestLog, Served, Server, Settings, Site};
+use crate::engine::{Config, Engine, keyring_path, now, random};
+use crate::ledger::{Observer, Stage, StoreSizes};
+use crate::limits::HTTP_BLOCKING_THREADS;
+use crate::metrics::Metrics;
+
+const AFTER_HELP: &str = "\
+The configuration file is TOML; --print-config prints one with everything in it. What is given on the command line counts before what is in the file.
+SIGTERM or SIGINT: no more connections, what was begun is answered, then the ledger is closed; a second one ends it at once.
+配置文件为 TOML 格式，--print-config 打印完整配置；命令行优先于文件。收到 SIGTERM 或 SIGINT 后答完已收请求再退出。
+
+Exit status: 0 stopped, 2 usage or configuration, 3 the ledger does not open or the address is taken.";
+
+/// `fapiao serve`
+#[derive(Args)]
+#[command(after_help = AFTER_HELP)]
+pub(super) struct Serve {
+    /// Data directory 数据目录
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Where to listen; port 0 takes a free one 监听地址
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    /// Configuration file 配置文件
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// File with the passphrase of the key file; without it DIR/keys/passphrase is used if there is one, else the terminal is asked
+    #[arg(long, value_name = "FILE", env = "FAPIAO_PASSPHRASE_FILE")]
+    passphrase_file: Option<PathBuf>,
+    /// Host for signed QR codes, at most 28 characters with its port
+    #[arg(long, value_name = "HOST")]
+    host: Option<String>,
+    /// Print the configuration that would be used, as a file, and exit 打印生效的配置
+    #[arg(long)]
+    print_config: bool,
+}
+
+impl Serve {
+    pub(super) fn run(self) -> Result<Exit, Failure> {
+        let configuration = self.configuration()?;
+        if self.print_config {
+            print!("{}", configuration.print()?);
+            return Ok(Exit::Fine);
+        }
+        let directory = configuration.data.clone().ok_or_else(|| Failure::Usage("give --data DIR, or data in the configuration file".to_owned()))?;
+        let passphrase = match passphrase_from(configuration.passphrase_file.as_deref(), &directory)? {
+            None if keyring_path(&directory).exists() => Some(prompt("Passphrase 口令: ")?),
+            passphrase => passphrase,
+        };
+        start_logging(&configuration);
+        let front = Front::open(&configuration)?;
+        let metrics = Arc::new(Metrics::new());
+        let engine = Engine::open(Config {
+            host: configuration.issue.host.as_str().to_owned(),
+            days_back: configuration.issue.days_back.get(),
+            sizes: StoreSizes {
+                block_cache: usize::try_from(configuration.storage.block_cache_mib.get()).unwrap_or(usize::MAX) << 20,
+                wal: u64::from(configuration.storage.wal_mib.get()) << 20,
+            },
+            quotas: configuration.quota.policies(),
+            observer: Some(commits(&metrics)),
+            ..Config::new(&directory, passphrase)
+        })?;
+        if let Err(reason) = engine.ledger().may_write() {
+            tracing::warn!(%reason, "questions are answered, and nothing is signed");
+        }
+        let origin = engine.ledger().origin().to_string();
+        front.serve(engine, &configuration, metrics, |address| {
+            println!("fapiao serve  http://{address}  ledger {origin}");
+            Ok(())
+        })
+    }
+
+    /// The file, with what the command line says in place of what it says.
+    fn configuration(&self) -> Result<Configuration, Failure> {
+        let mut configuration = match &self.config {
+            Some(path) => Configuration::read(path)?,
+            None => Configuration::default(),
+        };
+        if let Some(data) = &self.data {
+            configuration.data = Some(data.clone());
+        }
+        if let Some(listen) = self.listen {
+            configuration.http.listen = listen;
+        }
+        if let Some(path) = &self.passphrase_file {
+            configuration.passphrase_file = Some(path.clone());
+        }
+        if let Some(host) = &self.host {
+            configuration.issue.host = host.clone().try_into().map_err(|wrong| Failure::Usage(format!("--host: {wrong}")))?;
+        }
+        Ok(configuration)
+    }
+}
+
+/// A socket that listens, and the threads that will serve it. Whoever connects before the ledger is open waits.
+pub(super) struct Front {
+    runtime: tokio::runtime::Runtime,
+    listening: Listening,
+    address: SocketAddr,
+    threads: usize,
+}
+
+impl Front {
+    pub(super) fn open(configuration: &Configuration) -> Result<Front, Failure> {
+        raise_file_limit();
+        let threads = match configuration.http.threads.get() {
+            0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            threads => usize::try_from(threads).unwrap_or(1),
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(threads)
+            .max_blocking_threads(HTTP_BLOCKING_THREADS)
+            .thread_name("http")
+            .enable_io()
+            .enable_time()
+            .build()?;
+        let listening = {
+            let _inside = runtime.enter();
+            Listening::on(configuration.http.listen).map_err(|error| Failure::Listen(error.to_string()))?
+        };
+        let address = listening.address()?;
+        Ok(Front { runtime, listening, address, threads })
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until a signal comes. `ready` runs once requests are answered.
+    pub(super) fn serve(
+        self,
+        engine: Engine,
+        configuration: &Configuration,
+        metrics: Arc<Metrics>,
+        ready: impl FnOnce(SocketAddr) -> Result<(), Failure>,
+    ) -> Result<Exit, Failure> {
+        let Front { runtime, listening, address, threads } = self;
+        let settings = Settings {
+            proxies: configuration.http.proxies.clone(),
+            connections: usize::try_from(configuration.http.connections.get()).unwrap_or(usize::MAX),
+            drain: Duration::from_secs(u64::from(configuration.http.drain_seconds.get())),
+            log: match configuration.log.requests {
+                Requests::Failures => RequestLog::Failures,
+                Requests::All => RequestLog::All,
+            },
+        };
+        metrics.started.set(i64::try_from(now().0 / 1_000).unwrap_or(i64::MAX));
+        let engine = Arc::new(engine);
+        let site = Arc::new(Site::new(Arc::clone(&engine), metrics, settings, u32::from_be_bytes(random()?)));
+        let stop = {
+            let _inside = runtime.enter();
+            stop_signal()?
+        };
+        tracing::info!(%address, threads, size = engine.ledger().published().size, "listening");
+        let serving = runtime.spawn(Server { site, listening }.run(stop));
+        ready(address)?;
+        tell_supervisor("READY=1");
+        let served = runtime.block_on(serving).map_err(|error| Failure::Listen(error.to_string()))?;
+        tell_supervisor("STOPPING=1");
+        match served {
+            Served::Drained => tracing::info!("every request that was begun is answered"),
+            Served::Cut(connections) => {
+                tracing::warn!(connections, "the time to end was up; what was on its way to the ledger is finished all the same");
+            }
+        }
+        // Whatever still runs is on its own; the ledger below finishes what it has taken in.
+        runtime.shutdown_timeout(Duration::from_secs(1));
+        drop(engine);
+        tracing::info!("the ledger is closed");
+        Ok(Exit::Fine)
+    }
+}
+
+/// Over at the first SIGTERM or SIGINT; the second ends the process, which a ledger survives.
+fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (tell, told) = tokio::sync::oneshot::channel();
+    tokio::spawn(async move {
+        let mut tell = Some(tell);
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            match tell.take() {
+                Some(tell) => drop(tell.send(())),
+                None => std::process::exit(130),
+            }
+        }
+    });
+    Ok(async move { drop(told.await) })
+}
+
+/// Frames and how long they take, from signed to published.
+pub(super) fn commits(metrics: &Arc<Metrics>) -> Observer {
+    let metrics = Arc::clone(metrics);
+    let closed: Mutex<VecDeque<(u64, Instant)>> = Mutex::default();
+    Arc::new(move |stage, first, size| {
+        let mut closed = closed.lock().unwrap_or_else(PoisonError::into_inner);
+        match stage {
+            Stage::Closed => closed.push_back((size, Instant::now())),
+            Stage::Durable | Stage::Locked => {}
+            Stage::Published => {
+                metrics.frames.inc();
+                metrics.entries.inc_by(size.saturating_sub(first));
+                // Frames are published in the order in which they were closed; one that never was is forgotten.
+                while let Some((of, since)) = closed.pop_front() {
+                    if of == size {
+                        metrics.commit_seconds.observe(since.elapsed().as_secs_f64());
+                        break;
+                    }
+                }
+            }
+        }
+    })
+}
+
+/// Structured logs on standard error.
+pub(super) fn start_logging(configuration: &Configuration) {
+    let level = match configuration.log.level {
+        Level::Error => LevelFilter::ERROR,
+        Level::Warn => LevelFilter::WARN,
+        Level::Info => LevelFilter::INFO,
+        Level::Debug => LevelFilter::DEBUG,
+    };
+    let builder = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).with_target(false);
+    let started = match configuration.log.format {
+        Format::Json => builder.json().flatten_event(true).try_init(),
+        Format::Text => builder.with_ansi(false).try_init(),
+    };
+    if started.is_err() {
+        unreachable!("logging is started once in a process");
+    }
+}
+
+/// As many files as the system allows: every connection is one.
+fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+}
+
+/// Tells systemd how far we are, if it is there (sd_notify(3)).
+fn tell_supervisor(state: &str) {
+    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return };
+    let sent = std::os::unix::net::UnixDatagram::unbound().and_then(|socket| socket.send_to(state.as_bytes(), path));
+    if let Err(error) = sent {
+        tracing::warn!(%error, "the supervisor could not be told");
+    }
+}
