@@ -11,6 +11,7 @@ mod fsck;
 mod issue;
 mod keys;
 mod ledger;
+pub mod load;
 mod open;
 mod proof;
 mod prove;
@@ -93,6 +94,8 @@ enum Command {
     Doctor(doctor::Doctor),
     /// Print what to do when something is the matter, step by step. 手册
     Runbook(runbook::Runbook),
+    /// Put a server under load and check every answer. 压测
+    Load(Box<load::Load>),
     /// Check a kept answer, or a proof about the log, without a network. 查验凭证
     #[command(subcommand)]
     Proof(proof::Proof),
@@ -195,6 +198,7 @@ pub fn run() -> ExitCode {
         Command::Verify(command) => command.run(),
         Command::Sample(command) => command.run(),
         Command::Ledger(command) => command.run(),
+        Command::Load(command) => command.run(),
         Command::Proof(command) => command.run(),
     };
     let exit = match outcome {

@@ -15,6 +15,7 @@ mod fsck;
 mod house;
 mod issuer_signature;
 mod ledger;
+mod load;
 mod log_proof;
 mod merkle;
 mod model;
