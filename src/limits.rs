@@ -334,6 +334,27 @@ pub const HTTP_DRAIN_SECS: u64 = 30;
 /// A configuration file at most, in bytes.
 pub const CONFIG_BYTES_MAX: usize = 64 << 10;
 
+/// How often `--server` tries the same, the first time included: four waits of at most [`REMOTE_WAIT_SECS_MAX`], two minutes.
+pub const REMOTE_TRIES_MAX: u32 = 5;
+
+/// Longest `Retry-After` that `--server` waits for, in seconds; whoever is told to come back later than that is told so.
+pub const REMOTE_WAIT_SECS_MAX: u64 = 30;
+
+/// How long `--server` waits for a connection, in seconds.
+pub const REMOTE_CONNECT_SECS: u64 = 10;
+
+/// How long `--server` waits for the next piece of a reply, in seconds: twice [`HTTP_ANSWER_SECS`], after which a server has given up itself.
+pub const REMOTE_SILENCE_SECS: u64 = 60;
+
+/// Drafts that `--server` sends at a time, at most: two frames' worth keep a server's cores busy, and a lost reply costs no more than these again.
+pub const REMOTE_BATCH_MAX: usize = 512;
+
+/// Bytes of drafts after which `--server` sends what it has.
+pub const REMOTE_BATCH_BYTES: usize = 1 << 20;
+
+/// Line of a reply to `--server` at most, in bytes: a receipt has 4 KiB.
+pub const REMOTE_LINE_BYTES_MAX: usize = 1 << 20;
+
 /// Addresses of proxies whose word is taken, at most.
 pub const PROXIES_MAX: usize = 64;
 

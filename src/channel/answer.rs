@@ -222,46 +222,54 @@ pub fn masked(mut draft: Value) -> Value {
 
 /// The answer for a terminal, Chinese first, English beside it.
 pub fn to_text(answer: &Answer) -> String {
-    let mut lines = vec![format!("{} {} | {}", answer.verdict.number(), answer.verdict.chinese(), answer.verdict.english())];
-    match &answer.unanswerable {
-        Some(Unanswerable::Malformed { place, zh, en }) => lines.push(format!("  {place}: {zh} | {en}")),
-        Some(Unanswerable::Unsupported { zh, en }) => lines.push(format!("  {zh} | {en}")),
-        None => {}
+    text_of(&to_json(answer))
+}
+
+/// As [`to_text`], of an answer as [`to_json`] says it: a server's answer reads like one that was found here.
+pub fn text_of(answer: &Value) -> String {
+    fn text<'a>(object: &'a Value, member: &str) -> &'a str {
+        object.get(member).and_then(Value::as_str).unwrap_or_default()
     }
-    if let Some(throttled) = &answer.throttled {
-        lines.push(format!("  {} | {}", throttled.chinese(), throttled.english()));
-        lines.push(format!("  {} 秒后可再查 | again in {} s", throttled.retry_after, throttled.retry_after));
+    let whole = |object: &Value, member: &str| object.get(member).and_then(Value::as_u64).unwrap_or_default();
+    let mut lines = vec![format!("{} {} | {}", whole(answer, "verdict"), text(answer, "zh"), text(answer, "en"))];
+    if let Some(said) = answer.get("malformed") {
+        lines.push(format!("  {}: {} | {}", text(said, "place"), text(said, "zh"), text(said, "en")));
     }
-    if let Some(registered) = &answer.registered {
-        let face = registered.verified.face();
-        let profile = face.kind.profile();
-        lines.push(format!("  {} {} | {}", profile.code, profile.chinese, profile.english));
-        lines.push(format!("  {} {}  {}", face.id.code, face.id.number, face.date));
-        lines.push(format!(
-            "  金额 amount {}  税额 tax {}  价税合计 total {} {}",
-            face.totals.amount,
-            face.totals.tax(),
-            face.totals.total,
-            upper_case(face.totals.total)
-        ));
-        let seller = registered.invoice.as_ref().map_or_else(String::new, |invoice| format!("{} ", invoice.seller_name));
-        lines.push(format!("  销售方 seller {seller}{}", face.seller_id));
-        if let Some((amount, tax)) = registered.remaining.filter(|(amount, _)| *amount != face.totals.amount) {
-            lines.push(format!("  剩余 remaining {amount} + {tax}"));
+    if let Some(said) = answer.get("unsupported") {
+        lines.push(format!("  {} | {}", text(said, "zh"), text(said, "en")));
+    }
+    if let Some(throttled) = answer.get("throttled") {
+        let seconds = whole(throttled, "retry_after");
+        lines.push(format!("  {} | {}", text(throttled, "zh"), text(throttled, "en")));
+        lines.push(format!("  {seconds} 秒后可再查 | again in {seconds} s"));
+    }
+    if let Some(face) = answer.get("face") {
+        let of = |member| text(face, member);
+        lines.push(format!("  {} {} | {}", of("kind"), of("kind_zh"), of("kind_en")));
+        lines.push(format!("  {} {}  {}", of("code"), of("number"), of("date")));
+        let (amount, tax, total) = (of("amount"), of("tax"), of("total"));
+        lines.push(format!("  金额 amount {amount}  税额 tax {tax}  价税合计 total {total} {}", of("total_upper")));
+        let seller = answer.pointer("/details/seller/name").and_then(Value::as_str).map_or_else(String::new, |name| format!("{name} "));
+        lines.push(format!("  销售方 seller {seller}{}", of("seller_id")));
+        if let Some(remaining) = answer.get("remaining").filter(|remaining| text(remaining, "amount") != amount) {
+            lines.push(format!("  剩余 remaining {} + {}", text(remaining, "amount"), text(remaining, "tax")));
         }
-        let first = answer.first_verified.map_or_else(|| "首次 first time".to_owned(), |time| format!("首次 first {time}"));
-        lines.push(format!("  查验次数 verified {} ({first})", answer.count));
+        let first = answer.get("first_verified").and_then(Value::as_str);
+        let first = first.map_or_else(|| "首次 first time".to_owned(), |time| format!("首次 first {time}"));
+        lines.push(format!("  查验次数 verified {} ({first})", whole(answer, "count")));
         lines.push("  请核对票面金额、销售方和日期 | compare amount, seller and date with the paper".to_owned());
     }
-    if answer.crc_ok == Some(false) {
+    if answer.get("crc_ok") == Some(&Value::Bool(false)) {
         lines.push("  二维码校验位不符 | the QR code's checksum is wrong (no influence on the verdict)".to_owned());
     }
-    if answer.type_conflict {
+    if answer.get("warnings").is_some() {
         lines.push("  发票代码与票种不符 | code and stated type disagree".to_owned());
     }
-    if let Some(mark) = answer.mark {
-        lines.push(format!("  号段状态 range {}", mark.name()));
+    if let Some(mark) = answer.get("mark").and_then(Value::as_str) {
+        lines.push(format!("  号段状态 range {mark}"));
     }
-    lines.push(format!("  账本 ledger {} @ {}", answer.as_of.size, answer.as_of.time));
+    if let Some(as_of) = answer.get("as_of") {
+        lines.push(format!("  账本 ledger {} @ {}", whole(as_of, "size"), text(as_of, "time")));
+    }
     lines.join("\n")
 }

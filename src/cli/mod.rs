@@ -15,6 +15,7 @@ pub mod load;
 mod open;
 mod proof;
 mod prove;
+mod remote;
 mod resubmit;
 mod runbook;
 pub mod sample;
@@ -146,6 +147,14 @@ pub(crate) enum Failure {
     /// An address that cannot be listened on.
     #[error("{0}")]
     Listen(String),
+    /// What a server said, or that it says nothing.
+    #[error("{text}")]
+    Server {
+        /// What that means for whoever asked.
+        exit: Exit,
+        /// Whom, and what.
+        text: String,
+    },
     /// Standard input or output.
     #[error("{0}")]
     Stream(#[from] io::Error),
@@ -161,6 +170,7 @@ impl Failure {
     fn exit(&self) -> Exit {
         match self {
             Failure::Usage(_) => Exit::Usage,
+            Failure::Server { exit, .. } => *exit,
             Failure::Engine(
                 EngineError::Locked | EngineError::Host(_) | EngineError::Reason | EngineError::Enrolment(_) | EngineError::NoSuchCaller(_),
             ) => Exit::Usage,

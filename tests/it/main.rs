@@ -24,6 +24,7 @@ mod qr;
 mod qr_image;
 mod quota;
 mod rebuild;
+mod remote;
 mod reopen;
 mod rules;
 mod runbook;
