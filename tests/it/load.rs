@@ -190,7 +190,7 @@ impl Stub {
                     Some(code) => question::of_qr(&code),
                     None => {
                         let (code, number) = (asked("code").expect("a code"), asked("number").expect("a number"));
-                        Typed { code, number, date: asked("date"), amount: asked("amount"), check: asked("check") }.question()
+                        Typed { code, number, date: asked("date"), amount: asked("amount"), check: asked("check"), ..Typed::default() }.question()
                     }
                 };
                 (200, answer::to_json(&self.engine.verify(&question).expect("an answer")).to_string())

@@ -162,7 +162,7 @@ async fn handle(
         Operation::Health => Ok(Reply::new("text/plain; charset=utf-8", "ok\n")),
         Operation::Ready => ready(&request.site),
         Operation::Metrics => metrics(request).await,
-        Operation::OpenApi => Ok(openapi::reply(&request)),
+        Operation::OpenApi => Ok(openapi::reply()),
     }
 }
 
@@ -205,6 +205,7 @@ fn ready(site: &Site) -> Handled {
 }
 
 async fn metrics(request: Request) -> Handled {
+    verify::charge(&request)?;
     let site = Arc::clone(&request.site);
     // Reads files of the operating system.
     let text = request.blocking(move |engine, _| site.gauge(engine)).await?;
