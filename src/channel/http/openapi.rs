@@ -7,7 +7,7 @@ use hyper::Method;
 use hyper::header::CACHE_CONTROL;
 use serde_json::{Map, Value, json};
 
-use super::reply::{HTML, JSON, LINES, OPENMETRICS, PROBLEM, Reply};
+use super::reply::{HTML, JSON, LINES, OPENMETRICS, PNG, PROBLEM, Reply, SVG};
 use super::route::{Body, ENDPOINTS, Endpoint, Operation};
 use crate::channel::problem::{self, Kind};
 use crate::channel::schema::draft_schema;
@@ -196,6 +196,14 @@ fn words(operation: Operation) -> Words {
             parameters: invoice_path(),
             request: None,
             replies: vec![(200, JSON, named("Invoice"), "the invoice; each look is recorded")],
+            problems: &[Kind::NotFound],
+        },
+        Operation::InvoiceQr => Words {
+            zh: "签名二维码图片（仅限当事方）",
+            en: "the signed QR code of an invoice as PNG, or SVG by Accept",
+            parameters: invoice_path(),
+            request: None,
+            replies: vec![(200, PNG, text(), "the picture"), (200, SVG, text(), "the picture")],
             problems: &[Kind::NotFound],
         },
         Operation::Void => event("作废发票", "void an invoice of this month", invoice_path(), None),

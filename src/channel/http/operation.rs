@@ -148,6 +148,7 @@ async fn handle(
         Operation::IssueBulk => bulk::issue(request).await,
         Operation::CheckDraft => invoices::check(request).await,
         Operation::Invoice => invoices::invoice(request).await,
+        Operation::InvoiceQr => invoices::picture(request).await,
         Operation::Void => invoices::void(request).await,
         Operation::Status => invoices::status(request).await,
         Operation::Allot => administration::allot(request).await,

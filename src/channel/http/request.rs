@@ -116,11 +116,11 @@ impl Request {
         prefers.flat_map(|value| value.split([',', ';'])).any(|preference| preference.trim().eq_ignore_ascii_case("return=minimal"))
     }
 
-    /// Whether a reply of this type is wanted more than a page.
-    pub(super) fn wants_json(&self) -> bool {
+    /// Whether a reply of the first type is named before one of the second by `Accept`.
+    pub(super) fn prefers(&self, one: &str, other: &str) -> bool {
         let accept = self.head.headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let place = |wanted: &str| accept.find(wanted).unwrap_or(usize::MAX);
-        place("application/json") < place("text/html")
+        place(one) < place(other)
     }
 
     /// The body as JSON of this shape.
