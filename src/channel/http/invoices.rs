@@ -28,6 +28,9 @@ use crate::verify::verdict::Verdict;
 /// A draft that was read, of a seller that the caller acts for. Whose draft it is, is settled before anything about it is looked up or told.
 async fn own_draft(request: &mut Request) -> Result<Draft, Fault> {
     let held = request.read(request.body_limit()).await?;
+    if held.bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Problem::because(Kind::BadRequest, "草稿应为一个 JSON 对象", "a draft is a JSON object").into());
+    }
     let draft = drafts::parse_draft(&held.bytes)
         .map_err(|error| Problem::because(Kind::BadRequest, format!("JSON 内容有误：{error}"), format!("the body: {error}")))?;
     if let Some(seller) = draft.get(Field::SellerTaxId).and_then(TaxpayerId::parse)

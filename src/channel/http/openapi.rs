@@ -12,6 +12,7 @@ use super::route::{Body, ENDPOINTS, Endpoint, Operation};
 use crate::channel::problem::{self, Kind};
 use crate::channel::schema::draft_schema;
 use crate::domain::caller::Role;
+use crate::domain::draft::fields::Field;
 use crate::verify::verdict::Verdict;
 
 /// A draft that the description shows: the same as the first sample of the demo's electronic invoices.
@@ -100,6 +101,12 @@ fn operation(endpoint: &Endpoint) -> Value {
     if let Some(request) = words.request {
         let content_type = if endpoint.body == Body::Lines { LINES } else { JSON };
         value["requestBody"] = json!({ "required": true, "content": { content_type: request } });
+        if endpoint.body == Body::Lines {
+            // What programs send that know no type for JSON lines.
+            let mut plain = value["requestBody"]["content"][LINES].clone();
+            plain["example"] = format!("{}\n", draft_example()).into();
+            value["requestBody"]["content"]["text/plain"] = plain;
+        }
     }
     value
 }
@@ -178,7 +185,7 @@ fn words(operation: Operation) -> Words {
             zh: "批量开具：JSON 行入，JSON 行出，次序相同",
             en: "issue many: JSON lines in, one line for each out, in their order; read while you write, or send at most 1,000 at a time",
             parameters: json!([prefer()]),
-            request: Some(json!({ "schema": { "type": "string" }, "example": format!("{}\n", draft_example()) })),
+            request: Some(json!({ "schema": { "type": "string", "minLength": 1 } })),
             replies: vec![(200, LINES, text(), "a line for each draft: status, line, and what belongs to it")],
             problems: &[],
         },
@@ -352,6 +359,10 @@ fn schemas() -> Value {
     let number = json!({ "type": "string", "pattern": "^(0{0,7}[1-9]|[0-9]{0,7}[1-9][0-9]{0,7})$", "minLength": 8, "maxLength": 8 });
     let code = json!({ "type": "string", "pattern": "^([0-9]{10}|[0-9]{12})$" });
     let tax_id = json!({ "type": "string", "pattern": "^([0-9A-Z]{15}|[0-9A-Z]{17,18}|[0-9A-Z]{20})$" });
+    let mut sellers = vec![
+        json!({ "required": ["seller"], "properties": { "seller": { "type": "object", "required": ["tax_id"], "properties": { "tax_id": tax_id } } } }),
+    ];
+    sellers.extend(Field::SellerTaxId.spec().aliases.iter().map(|alias| json!({ "required": [alias], "properties": { *alias: tax_id } })));
     let optional = json!({ "type": ["string", "null"] });
     let verdicts: Vec<u8> = Verdict::ALL.iter().map(|verdict| verdict.number()).collect();
     let names: Vec<&str> = Verdict::ALL.iter().map(|verdict| verdict.name()).collect();
@@ -407,10 +418,7 @@ fn schemas() -> Value {
         "DraftBody": {
             "description": "A draft as `Draft` says, in full. Members may have their pinyin names. The seller must be one that the token acts for.",
             "type": "object",
-            "anyOf": [
-                { "required": ["seller"], "properties": { "seller": { "type": "object", "required": ["tax_id"], "properties": { "tax_id": tax_id } } } },
-                { "required": ["xsf_nsrsbh"], "properties": { "xsf_nsrsbh": tax_id } },
-            ],
+            "anyOf": sellers,
         },
         "CheckBody": { "description": "A draft, finished or not", "type": "object" },
         "Checked": {
@@ -478,7 +486,7 @@ fn schemas() -> Value {
                 "regions": { "type": "array", "items": { "type": "string", "pattern": "^([0-9]{2}|[0-9]{4}|[0-9]{6})$" } },
                 "whole_country": { "type": "boolean" },
                 "issuer_key": { "type": ["string", "null"], "pattern": "^[0-9a-f]{64}$" },
-                "label": { "type": ["string", "null"] }, "expires": { "type": ["string", "null"], "format": "date" },
+                "label": { "type": ["string", "null"] }, "expires": { "type": ["string", "null"], "format": "date", "pattern": "^2[0-9]{3}-" },
             },
         },
         "Enrolled": {

@@ -85,7 +85,7 @@ impl Request {
         id.map(|(code, number)| InvoiceId { code, number }).ok_or_else(no_invoice)
     }
 
-    /// A parameter of the query: decoded if it is there once, an error if it is there twice.
+    /// A parameter of the query as it is written, an error if it is there twice. None of ours has anything in it that would have to be escaped.
     pub(super) fn parameter(&self, name: &str) -> Result<Option<&str>, Problem> {
         let pairs = self.head.uri.query().unwrap_or_default().split('&');
         let mut values = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).filter(|(key, _)| *key == name);
