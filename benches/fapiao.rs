@@ -5,6 +5,7 @@
 
 mod durable;
 mod fsck;
+mod hostile;
 mod ledger;
 mod restart;
 mod site;
@@ -50,6 +51,7 @@ fn main() {
     durable::measure(&plan);
     fsck::measure(&plan);
     restart::measure(&plan);
+    hostile::measure(&plan);
     steps::measure(&mut criterion);
     criterion.final_summary();
 }

@@ -11,7 +11,7 @@ use crate::limits::BATCH_IDS_MAX;
 use crate::verify::answer::{Answer, AsOf};
 use crate::verify::check::{self, Buyer, Registered};
 use crate::verify::query::{Factors, Query, Question};
-use crate::verify::quota::{Admission, Asker, Known, Rate};
+use crate::verify::quota::{Admission, Asker, Known, Rate, Throttled};
 
 /// An answer, and what is left of the asker's quota.
 #[derive(Clone, Debug)]
@@ -95,6 +95,14 @@ impl Engine {
             }
         }
         Ok(asked)
+    }
+
+    /// Takes what one question costs from the asker's quota, for what is asked of the log and not of an invoice.
+    pub fn charge(&self, asker: &Asker) -> (Option<Rate>, Option<Throttled>) {
+        match self.quota.known(asker) {
+            Some(known) => self.quota.charge(&known, (self.clock)()),
+            None => (None, None),
+        }
     }
 
     fn answer(

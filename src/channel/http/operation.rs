@@ -58,7 +58,7 @@ pub(super) type Handled = Result<Reply, Fault>;
 /// Answers one request.
 pub(super) async fn answer(site: Arc<Site>, peer: IpAddr, request: hyper::Request<Incoming>) -> Response<ReplyBody> {
     let begun = Instant::now();
-    site.metrics.in_flight.inc();
+    let _under_way = UnderWay::new(&site);
     let (head, body) = request.into_parts();
     let request_id = site.next_request_id();
     let language = language(&head);
@@ -102,14 +102,29 @@ pub(super) async fn answer(site: Arc<Site>, peer: IpAddr, request: hyper::Reques
     let status = reply.status.as_u16();
     site.metrics.requests.get_or_create(&Answered { endpoint, status }).inc();
     site.metrics.request_seconds.get_or_create(&crate::metrics::Endpoint { endpoint }).observe(took.as_secs_f64());
-    site.metrics.in_flight.dec();
     if site.settings.log == RequestLog::All {
         tracing::info!(request = %request_id, endpoint, status, micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX), "answered");
     }
     reply.finish(request_id)
 }
 
-fn text_of(panic: &(dyn Any + Send)) -> &str {
+/// One request under way: also until its connection is gone, which drops what was to answer it.
+struct UnderWay<'a>(&'a Site);
+
+impl UnderWay<'_> {
+    fn new(site: &Site) -> UnderWay<'_> {
+        site.metrics.in_flight.inc();
+        UnderWay(site)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.metrics.in_flight.dec();
+    }
+}
+
+pub(super) fn text_of(panic: &(dyn Any + Send)) -> &str {
     panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text")
 }
 
@@ -148,6 +163,7 @@ async fn handle(
         Operation::IssueBulk => bulk::issue(request).await,
         Operation::CheckDraft => invoices::check(request).await,
         Operation::Invoice => invoices::invoice(request).await,
+        Operation::InvoiceQr => invoices::picture(request).await,
         Operation::Void => invoices::void(request).await,
         Operation::Status => invoices::status(request).await,
         Operation::Allot => administration::allot(request).await,
@@ -162,7 +178,7 @@ async fn handle(
         Operation::Health => Ok(Reply::new("text/plain; charset=utf-8", "ok\n")),
         Operation::Ready => ready(&request.site),
         Operation::Metrics => metrics(request).await,
-        Operation::OpenApi => Ok(openapi::reply(&request)),
+        Operation::OpenApi => Ok(openapi::reply()),
     }
 }
 
@@ -205,6 +221,7 @@ fn ready(site: &Site) -> Handled {
 }
 
 async fn metrics(request: Request) -> Handled {
+    verify::charge(&request)?;
     let site = Arc::clone(&request.site);
     // Reads files of the operating system.
     let text = request.blocking(move |engine, _| site.gauge(engine)).await?;

@@ -17,7 +17,7 @@ use crate::verify::answer::Answer;
 const ROBOTS: HeaderName = HeaderName::from_static("x-robots-tag");
 
 pub(super) async fn page(request: &Request) -> Handled {
-    let wants_json = request.wants_json();
+    let wants_json = request.prefers("application/json", "text/html");
     let counting = if wants_json { Counting::Verification } else { Counting::Nothing };
     let question = question::of_payload(request.site.engine.host(), request.only_step());
     let asked = request.site.engine.ask(&question, &request.asker, counting)?;

@@ -26,6 +26,10 @@ pub(super) const LINES: &str = "application/x-ndjson";
 pub(super) const PROBLEM: &str = "application/problem+json";
 /// A page.
 pub(super) const HTML: &str = "text/html; charset=utf-8";
+/// A picture.
+pub(super) const PNG: &str = "image/png";
+/// A picture that scales.
+pub(super) const SVG: &str = "image/svg+xml";
 /// What Prometheus reads.
 pub(super) const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 

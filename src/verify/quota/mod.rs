@@ -264,6 +264,11 @@ impl Quota {
         if known.is_free(question) {
             return (None, None);
         }
+        self.charge(known, now)
+    }
+
+    /// Takes what one question costs, or says when it can be taken.
+    pub fn charge(&self, known: &Known, now: UnixMillis) -> (Option<Rate>, Option<Throttled>) {
         let rate = self.take(known, 1, now);
         (rate, rate.filter(|rate| rate.granted == 0).map(Throttled::too_many))
     }
