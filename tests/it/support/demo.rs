@@ -31,11 +31,6 @@ impl Demo {
         Demo { process, root, made }
     }
 
-    /// What `--json` wrote.
-    pub(crate) fn made(&self) -> &Value {
-        &self.made
-    }
-
     pub(crate) fn url(&self) -> &str {
         self.made["url"].as_str().expect("an address")
     }
