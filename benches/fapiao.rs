@@ -3,6 +3,7 @@
 //! What a figure means depends on the machine and on what else runs on it, so wherever there is a limit to compare with, it is measured beside the
 //! figure and the ratio is printed.
 
+mod book;
 mod durable;
 mod fsck;
 mod ledger;
@@ -40,7 +41,7 @@ impl Plan {
 }
 
 fn main() {
-    if restart::is_child() {
+    if restart::is_child() || book::is_child() {
         return;
     }
     let plan = Plan::from_args();
@@ -50,6 +51,7 @@ fn main() {
     durable::measure(&plan);
     fsck::measure(&plan);
     restart::measure(&plan);
+    book::measure(&plan);
     steps::measure(&mut criterion);
     criterion.final_summary();
 }
