@@ -6,6 +6,7 @@
 mod book;
 mod durable;
 mod fsck;
+mod hostile;
 mod ledger;
 mod restart;
 mod site;
@@ -52,6 +53,7 @@ fn main() {
     fsck::measure(&plan);
     restart::measure(&plan);
     book::measure(&plan);
+    hostile::measure(&plan);
     steps::measure(&mut criterion);
     criterion.final_summary();
 }

@@ -288,12 +288,12 @@ pub const HTTP_HEADERS_MAX: usize = 64;
 pub const HTTP_HEAD_SECS: u64 = 30;
 
 /// Until the body of a request is complete, in seconds; for bulk bodies, until the next piece of it.
-pub const HTTP_BODY_SECS: u64 = 30;
+pub const HTTP_BODY_SECS: u64 = 20;
 
 /// Until the peer takes some of an answer, in seconds.
 pub const HTTP_WRITE_SECS: u64 = 30;
 
-/// Until a request is answered, in seconds, bulk aside: ten fsyncs of a slow disk are 1 s.
+/// Until a request is answered, in seconds, its body included, bulk aside: ten fsyncs of a slow disk are 1 s.
 pub const HTTP_ANSWER_SECS: u64 = 30;
 
 /// Requests of one HTTP/2 connection at a time.
@@ -348,6 +348,8 @@ const _: () = assert!(FSCK_CHUNK.is_power_of_two() && FSCK_CHUNK >= 256);
 const _: () = assert!(ISSUE_IN_FLIGHT_MAX >= 2 * 1_024);
 // A caller's row fits a stored value, with 200 bytes of everything else.
 const _: () = assert!(CALLER_TAXPAYERS_MAX * 21 + CALLER_REGIONS_MAX * 7 + CALLER_LABEL_BYTES_MAX + 200 <= 16 << 10);
+// Whoever is late with a body is told that it was late, and not that the server was.
+const _: () = assert!(HTTP_BODY_SECS < HTTP_ANSWER_SECS && HTTP_ANSWER_SECS <= HTTP_DRAIN_SECS);
 // Lengths and counts are written as u16.
 const _: () = assert!(TEXT_BYTES_MAX <= 0xffff);
 const _: () = assert!(LINES_MAX <= 0xffff);

@@ -46,7 +46,7 @@ pub fn key_id(key: &[u8; 32]) -> String {
 
 /// The first instant after a day: what is good until that day ends then.
 pub fn end_of(day: &str) -> Option<UnixMillis> {
-    Some(Day::parse(day)?.plus_days(1)?.start())
+    Some(Day::parse(day)?.start().next_day())
 }
 
 /// An Ed25519 public key in hex.

@@ -190,8 +190,7 @@ impl Stub {
                     Some(code) => question::of_qr(&code),
                     None => {
                         let (code, number) = (asked("code").expect("a code"), asked("number").expect("a number"));
-                        let (date, amount, check) = (asked("date"), asked("amount"), asked("check"));
-                        Typed { code, number, date, amount, check, total: None, seller_id: None, buyer_id: None }.question()
+                        Typed { code, number, date: asked("date"), amount: asked("amount"), check: asked("check"), ..Typed::default() }.question()
                     }
                 };
                 (200, answer::to_json(&self.engine.verify(&question).expect("an answer")).to_string())

@@ -4,24 +4,29 @@
 //! neither a large request nor a slow reader takes memory.
 
 use std::io::{self, BufReader, Read, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
 use hyper::StatusCode;
+use hyper::body::Body as _;
 use tokio::sync::mpsc;
 
-use super::operation::Handled;
+use super::operation::{Handled, text_of};
 use super::reply::{LINES, Reply, ReplyBody};
 use super::request::{Request, next};
 use crate::channel::issuing::{Issuing, Purpose};
-use crate::channel::problem;
+use crate::channel::problem::{self, Kind, Problem};
 use crate::channel::receipt::Detail;
 use crate::limits::{BULK_BODY_BYTES_MAX, BULK_PIECE_BYTES, BULK_PIECES_MAX, HTTP_BODY_SECS, HTTP_WRITE_SECS};
 use crate::metrics::Named;
 
 pub(super) async fn issue(request: Request) -> Handled {
-    request.refuse_other_types(&["application/x-ndjson", "application/jsonl", "application/json"])?;
+    request.refuse_other_types(&["application/x-ndjson", "application/jsonl", "application/json", "text/plain"])?;
+    if request.body.is_end_stream() {
+        return Err(Problem::because(Kind::BadRequest, "没有请求内容", "there is no body").into());
+    }
     // Where nothing can be logged it is said once, not on every line.
     request.site.engine.ledger().may_write().map_err(|error| problem::not_decided(&error))?;
     let Ok(under_way) = Arc::clone(&request.site.bulk).try_acquire_owned() else {
@@ -59,9 +64,19 @@ pub(super) async fn issue(request: Request) -> Handled {
             site.metrics.submissions.get_or_create(&Named { name }).inc();
         };
         let issuing = Issuing { engine: &site.engine, purpose: Purpose::Issue, caller: &caller, detail };
-        if let Err(error) = issuing.run(input, &mut output, &count) {
+        // A stream that ends without a word would pass for a whole one.
+        let ended = match catch_unwind(AssertUnwindSafe(|| issuing.run(input, &mut output, &count))) {
+            Ok(Ok(_)) => None,
+            Ok(Err(error)) => Some(("输入中断，其后未处理", format!("the input ended early: {error}"))),
+            Err(panic) => {
+                site.metrics.panics.inc();
+                tracing::error!(endpoint = "issue_bulk", panic = text_of(&*panic), "a handler panicked");
+                Some(("服务器内部错误，其后结果未知", "an error of the server; what became of the rest is unknown".to_owned()))
+            }
+        };
+        if let Some((zh, en)) = ended {
             // What was read before it is answered; why no more is, is the last line.
-            let line = serde_json::json!({ "status": "broken_off", "zh": "输入中断，其后未处理", "en": format!("the input ended early: {error}") });
+            let line = serde_json::json!({ "status": "broken_off", "zh": zh, "en": en });
             drop(writeln!(output, "{line}").and_then(|()| output.flush()));
         }
         drop(under_way);

@@ -60,7 +60,9 @@ impl Body {
         };
         let expires = match self.expires.as_deref() {
             // The last day on which the token counts.
-            Some(day) => Some(render::end_of(day).ok_or_else(|| malformed("expires", "应为YYYY-MM-DD", "a date is YYYY-MM-DD"))?),
+            Some(day) => Some(
+                render::end_of(day).filter(|_| day.contains('-')).ok_or_else(|| malformed("expires", "应为YYYY-MM-DD", "a date is YYYY-MM-DD"))?,
+            ),
             None => None,
         };
         Ok(NewCaller {

@@ -1,23 +1,27 @@
 //! The description of the interface (OpenAPI 3.1), made from the table of endpoints, and the page of who may do what, made from the same.
 
+use std::sync::LazyLock;
+
+use bytes::Bytes;
 use hyper::Method;
 use hyper::header::CACHE_CONTROL;
 use serde_json::{Map, Value, json};
 
-use super::reply::{HTML, JSON, LINES, OPENMETRICS, PROBLEM, Reply};
-use super::request::Request;
+use super::reply::{HTML, JSON, LINES, OPENMETRICS, PNG, PROBLEM, Reply, SVG};
 use super::route::{Body, ENDPOINTS, Endpoint, Operation};
 use crate::channel::problem::{self, Kind};
 use crate::channel::schema::draft_schema;
 use crate::domain::caller::Role;
+use crate::domain::draft::fields::Field;
 use crate::verify::verdict::Verdict;
 
 /// A draft that the description shows: the same as the first sample of the demo's electronic invoices.
 const DRAFT_EXAMPLE: &str = include_str!("../../../fixtures/drafts/10-multi-line.json");
 
 /// `GET /openapi.json`.
-pub(super) fn reply(_request: &Request) -> Reply {
-    Reply::json(&description()).header(CACHE_CONTROL, "public, max-age=300")
+pub(super) fn reply() -> Reply {
+    static TEXT: LazyLock<Bytes> = LazyLock::new(|| description().to_string().into());
+    Reply::new(JSON, TEXT.clone()).header(CACHE_CONTROL, "public, max-age=300")
 }
 
 /// What one endpoint says of itself beyond its row.
@@ -72,13 +76,14 @@ fn operation(endpoint: &Endpoint) -> Value {
         entry["content"][*content_type] = json!({ "schema": schema });
     }
     let anybody = endpoint.roles.has(Role::Anonymous);
-    let mut kinds = vec![Kind::Unauthorised, Kind::RequestTimeout, Kind::TooLarge, Kind::Internal, Kind::Unavailable, Kind::BadRequest];
+    let mut kinds =
+        vec![Kind::BadRequest, Kind::Unauthorised, Kind::RequestTimeout, Kind::TooLarge, Kind::Throttled, Kind::Internal, Kind::Unavailable];
     kinds.extend_from_slice(words.problems);
     if !anybody {
         kinds.push(Kind::Forbidden);
     }
     if endpoint.body != Body::None {
-        kinds.extend([Kind::UnsupportedMediaType, Kind::Throttled]);
+        kinds.push(Kind::UnsupportedMediaType);
     }
     for kind in kinds {
         let content = json!({ PROBLEM: { "schema": { "$ref": "#/components/schemas/Problem" } } });
@@ -96,6 +101,12 @@ fn operation(endpoint: &Endpoint) -> Value {
     if let Some(request) = words.request {
         let content_type = if endpoint.body == Body::Lines { LINES } else { JSON };
         value["requestBody"] = json!({ "required": true, "content": { content_type: request } });
+        if endpoint.body == Body::Lines {
+            // What programs send that know no type for JSON lines.
+            let mut plain = value["requestBody"]["content"][LINES].clone();
+            plain["example"] = format!("{}\n", draft_example()).into();
+            value["requestBody"]["content"]["text/plain"] = plain;
+        }
     }
     value
 }
@@ -174,7 +185,7 @@ fn words(operation: Operation) -> Words {
             zh: "批量开具：JSON 行入，JSON 行出，次序相同",
             en: "issue many: JSON lines in, one line for each out, in their order; read while you write, or send at most 1,000 at a time",
             parameters: json!([prefer()]),
-            request: Some(json!({ "schema": { "type": "string" }, "example": format!("{}\n", draft_example()) })),
+            request: Some(json!({ "schema": { "type": "string", "minLength": 1 } })),
             replies: vec![(200, LINES, text(), "a line for each draft: status, line, and what belongs to it")],
             problems: &[],
         },
@@ -192,6 +203,14 @@ fn words(operation: Operation) -> Words {
             parameters: invoice_path(),
             request: None,
             replies: vec![(200, JSON, named("Invoice"), "the invoice; each look is recorded")],
+            problems: &[Kind::NotFound],
+        },
+        Operation::InvoiceQr => Words {
+            zh: "签名二维码图片（仅限当事方）",
+            en: "the signed QR code of an invoice as PNG, or SVG by Accept",
+            parameters: invoice_path(),
+            request: None,
+            replies: vec![(200, PNG, text(), "the picture"), (200, SVG, text(), "the picture")],
             problems: &[Kind::NotFound],
         },
         Operation::Void => event("作废发票", "void an invoice of this month", invoice_path(), None),
@@ -340,6 +359,10 @@ fn schemas() -> Value {
     let number = json!({ "type": "string", "pattern": "^(0{0,7}[1-9]|[0-9]{0,7}[1-9][0-9]{0,7})$", "minLength": 8, "maxLength": 8 });
     let code = json!({ "type": "string", "pattern": "^([0-9]{10}|[0-9]{12})$" });
     let tax_id = json!({ "type": "string", "pattern": "^([0-9A-Z]{15}|[0-9A-Z]{17,18}|[0-9A-Z]{20})$" });
+    let mut sellers = vec![
+        json!({ "required": ["seller"], "properties": { "seller": { "type": "object", "required": ["tax_id"], "properties": { "tax_id": tax_id } } } }),
+    ];
+    sellers.extend(Field::SellerTaxId.spec().aliases.iter().map(|alias| json!({ "required": [alias], "properties": { *alias: tax_id } })));
     let optional = json!({ "type": ["string", "null"] });
     let verdicts: Vec<u8> = Verdict::ALL.iter().map(|verdict| verdict.number()).collect();
     let names: Vec<&str> = Verdict::ALL.iter().map(|verdict| verdict.name()).collect();
@@ -395,10 +418,7 @@ fn schemas() -> Value {
         "DraftBody": {
             "description": "A draft as `Draft` says, in full. Members may have their pinyin names. The seller must be one that the token acts for.",
             "type": "object",
-            "anyOf": [
-                { "required": ["seller"], "properties": { "seller": { "type": "object", "required": ["tax_id"], "properties": { "tax_id": tax_id } } } },
-                { "required": ["xsf_nsrsbh"], "properties": { "xsf_nsrsbh": tax_id } },
-            ],
+            "anyOf": sellers,
         },
         "CheckBody": { "description": "A draft, finished or not", "type": "object" },
         "Checked": {
@@ -466,7 +486,7 @@ fn schemas() -> Value {
                 "regions": { "type": "array", "items": { "type": "string", "pattern": "^([0-9]{2}|[0-9]{4}|[0-9]{6})$" } },
                 "whole_country": { "type": "boolean" },
                 "issuer_key": { "type": ["string", "null"], "pattern": "^[0-9a-f]{64}$" },
-                "label": { "type": ["string", "null"] }, "expires": { "type": ["string", "null"], "format": "date" },
+                "label": { "type": ["string", "null"] }, "expires": { "type": ["string", "null"], "format": "date", "pattern": "^2[0-9]{3}-" },
             },
         },
         "Enrolled": {

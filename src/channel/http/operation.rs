@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, HeaderValue};
+use hyper::header::ALLOW;
 use hyper::{Method, Response, StatusCode};
 
 use super::reply::{Reply, ReplyBody};
@@ -58,7 +58,7 @@ pub(super) type Handled = Result<Reply, Fault>;
 /// Answers one request.
 pub(super) async fn answer(site: Arc<Site>, peer: IpAddr, request: hyper::Request<Incoming>) -> Response<ReplyBody> {
     let begun = Instant::now();
-    site.metrics.in_flight.inc();
+    let _under_way = UnderWay::new(&site);
     let (head, body) = request.into_parts();
     let request_id = site.next_request_id();
     let language = language(&head);
@@ -81,7 +81,7 @@ pub(super) async fn answer(site: Arc<Site>, peer: IpAddr, request: hyper::Reques
             (endpoint.name, handled)
         }
         Route::OtherMethod(allowed) if head.method == Method::OPTIONS => {
-            ("none", Ok(Reply::new("text/plain; charset=utf-8", "").status(StatusCode::NO_CONTENT).header(ALLOW, &allowed)))
+            ("none", Ok(Reply::new("text/plain; charset=utf-8", "").status(StatusCode::NO_CONTENT).header(ALLOW, allowed)))
         }
         Route::OtherMethod(allowed) => {
             let mut problem = Problem::new(Kind::MethodNotAllowed);
@@ -92,25 +92,39 @@ pub(super) async fn answer(site: Arc<Site>, peer: IpAddr, request: hyper::Reques
     };
     let reply = match handled {
         Ok(reply) => reply,
-        Err(Fault::Problem(problem)) => Reply::problem(&problem, language, &request_id),
+        Err(Fault::Problem(problem)) => Reply::problem(&problem, language, &request_id.to_string()),
         Err(Fault::Engine(error)) => {
             tracing::error!(request = %request_id, endpoint, %error, "a request failed");
-            Reply::problem(&problem::failed(&error), language, &request_id)
+            Reply::problem(&problem::failed(&error), language, &request_id.to_string())
         }
     };
     let took = begun.elapsed();
     let status = reply.status.as_u16();
     site.metrics.requests.get_or_create(&Answered { endpoint, status }).inc();
     site.metrics.request_seconds.get_or_create(&crate::metrics::Endpoint { endpoint }).observe(took.as_secs_f64());
-    site.metrics.in_flight.dec();
     if site.settings.log == RequestLog::All {
         tracing::info!(request = %request_id, endpoint, status, micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX), "answered");
     }
-    let request_id = HeaderValue::try_from(request_id).unwrap_or(HeaderValue::from_static("none"));
     reply.finish(request_id)
 }
 
-fn text_of(panic: &(dyn Any + Send)) -> &str {
+/// One request under way: also until its connection is gone, which drops what was to answer it.
+struct UnderWay<'a>(&'a Site);
+
+impl UnderWay<'_> {
+    fn new(site: &Site) -> UnderWay<'_> {
+        site.metrics.in_flight.inc();
+        UnderWay(site)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.metrics.in_flight.dec();
+    }
+}
+
+pub(super) fn text_of(panic: &(dyn Any + Send)) -> &str {
     panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text")
 }
 
@@ -149,6 +163,7 @@ async fn handle(
         Operation::IssueBulk => bulk::issue(request).await,
         Operation::CheckDraft => invoices::check(request).await,
         Operation::Invoice => invoices::invoice(request).await,
+        Operation::InvoiceQr => invoices::picture(request).await,
         Operation::Void => invoices::void(request).await,
         Operation::Status => invoices::status(request).await,
         Operation::Allot => administration::allot(request).await,
@@ -163,7 +178,7 @@ async fn handle(
         Operation::Health => Ok(Reply::new("text/plain; charset=utf-8", "ok\n")),
         Operation::Ready => ready(&request.site),
         Operation::Metrics => metrics(request).await,
-        Operation::OpenApi => Ok(openapi::reply(&request)),
+        Operation::OpenApi => Ok(openapi::reply()),
     }
 }
 
@@ -206,6 +221,7 @@ fn ready(site: &Site) -> Handled {
 }
 
 async fn metrics(request: Request) -> Handled {
+    verify::charge(&request)?;
     let site = Arc::clone(&request.site);
     // Reads files of the operating system.
     let text = request.blocking(move |engine, _| site.gauge(engine)).await?;

@@ -85,7 +85,7 @@ impl Request {
         id.map(|(code, number)| InvoiceId { code, number }).ok_or_else(no_invoice)
     }
 
-    /// A parameter of the query: decoded if it is there once, an error if it is there twice.
+    /// A parameter of the query as it is written, an error if it is there twice. None of ours has anything in it that would have to be escaped.
     pub(super) fn parameter(&self, name: &str) -> Result<Option<&str>, Problem> {
         let pairs = self.head.uri.query().unwrap_or_default().split('&');
         let mut values = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).filter(|(key, _)| *key == name);
@@ -116,11 +116,11 @@ impl Request {
         prefers.flat_map(|value| value.split([',', ';'])).any(|preference| preference.trim().eq_ignore_ascii_case("return=minimal"))
     }
 
-    /// Whether a reply of this type is wanted more than a page.
-    pub(super) fn wants_json(&self) -> bool {
+    /// Whether a reply of the first type is named before one of the second by `Accept`.
+    pub(super) fn prefers(&self, one: &str, other: &str) -> bool {
         let accept = self.head.headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let place = |wanted: &str| accept.find(wanted).unwrap_or(usize::MAX);
-        place("application/json") < place("text/html")
+        place(one) < place(other)
     }
 
     /// The body as JSON of this shape.

@@ -12,7 +12,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio_io_timeout::TimeoutStream;
 
 use super::Site;
@@ -79,6 +79,7 @@ impl Server {
         let Server { site, listening: Listening(listener) } = self;
         let slots = Arc::new(Semaphore::new(site.settings.connections));
         let graceful = GracefulShutdown::new();
+        let stopping = watch::Sender::new(());
         tokio::pin!(stop);
         loop {
             let accepted = async {
@@ -94,11 +95,11 @@ impl Server {
             match accepted {
                 Ok((stream, peer)) => {
                     site.metrics.connections_accepted.inc();
-                    let (site, watcher) = (Arc::clone(&site), graceful.watcher());
+                    let (site, watcher, stopped) = (Arc::clone(&site), graceful.watcher(), stopping.subscribe());
                     tokio::spawn(async move {
                         site.metrics.connections.inc();
                         // What goes wrong with a socket is its peer's affair, and there is nobody left to tell.
-                        drop(connection(Arc::clone(&site), stream, peer, watcher).await);
+                        drop(connection(Arc::clone(&site), stream, peer, watcher, stopped).await);
                         site.metrics.connections.dec();
                         drop(slot);
                     });
@@ -111,7 +112,7 @@ impl Server {
             }
         }
         site.stopping.store(true, Ordering::Relaxed);
-        drop(listener);
+        drop((listener, stopping));
         let open = graceful.count();
         tracing::info!(connections = open, "stopping: no more connections, those that are open come to their end");
         match tokio::time::timeout(site.settings.drain, graceful.shutdown()).await {
@@ -121,9 +122,21 @@ impl Server {
     }
 }
 
-async fn connection(site: Arc<Site>, stream: TcpStream, peer: SocketAddr, watcher: Watcher) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+async fn connection(
+    site: Arc<Site>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    watcher: Watcher,
+    mut stopped: watch::Receiver<()>,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     stream.set_nodelay(true)?;
-    let Some(version) = version(&stream).await? else { return Ok(()) };
+    let version = tokio::select! {
+        biased;
+        version = version(&stream) => version?,
+        // Whoever has said nothing yet has begun nothing.
+        _ = stopped.changed() => return Ok(()),
+    };
+    let Some(version) = version else { return Ok(()) };
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(Duration::from_secs(HTTP_WRITE_SECS)));
     let io = TokioIo::new(Box::pin(stream));
@@ -166,6 +179,7 @@ enum Version {
 /// Which version the peer speaks, by its first bytes: those of HTTP/2 are fixed (RFC 9113, section 3.4). `None` if it says nothing in time.
 async fn version(stream: &TcpStream) -> io::Result<Option<Version>> {
     const PREFACE: &[u8] = b"PRI ";
+    let mut wait = Duration::from_millis(1);
     let sniff = async {
         loop {
             let mut first = [0; PREFACE.len()];
@@ -173,8 +187,11 @@ async fn version(stream: &TcpStream) -> io::Result<Option<Version>> {
             match first.get(..seen) {
                 Some([]) | None => return Ok(None),
                 Some(PREFACE) => return Ok(Some(Version::Two)),
-                // Fewer bytes than would tell: rare enough to look again in a moment.
-                Some(begun) if PREFACE.starts_with(begun) => tokio::time::sleep(Duration::from_millis(5)).await,
+                // Fewer bytes than would tell: look again in a moment, and ever less often at those who keep us waiting.
+                Some(begun) if PREFACE.starts_with(begun) => {
+                    tokio::time::sleep(wait).await;
+                    wait = (wait * 2).min(Duration::from_secs(1));
+                }
                 Some(_) => return Ok(Some(Version::One)),
             }
         }
