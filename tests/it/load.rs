@@ -218,7 +218,7 @@ impl Stub {
         let mut value = receipt::logged_json(&logged);
         if !minimal {
             let full = self.engine.receipt(logged.index).expect("readable").expect("published");
-            let codes = receipt::qr_codes(&full, self.engine.host()).expect("an invoice");
+            let codes = receipt::qr_codes(&full.receipt.leaf, &full.receipt.sealed, self.engine.host()).expect("an invoice");
             value["receipt"] = receipt::to_json(&full);
             value["signed_qr"] = json!(codes.signed);
         }

@@ -125,7 +125,7 @@ pub(super) async fn invoice(request: Request) -> Handled {
     let id = request.id()?;
     let shown = request.blocking(move |engine, caller| {
         let Some(Disclosed { invoice, slot, verdict, receipt }) = disclose(engine, caller, id)? else { return Ok(None) };
-        let codes = receipt.as_ref().and_then(|full| receipt::qr_codes(full, engine.host()));
+        let codes = receipt.as_ref().and_then(|full| receipt::qr_codes(&full.receipt.leaf, &full.receipt.sealed, engine.host()));
         Ok::<_, EngineError>(Some(json!({
             "state": { "verdict": verdict.number(), "name": verdict.name(), "zh": verdict.chinese(), "en": verdict.english() },
             "face": answer::face_json(&invoice.face()),
@@ -145,7 +145,7 @@ pub(super) async fn picture(request: Request) -> Handled {
     let as_svg = request.prefers("image/svg+xml", "image/png");
     let drawn = request.blocking(move |engine, caller| {
         let receipt = disclose(engine, caller, id)?.and_then(|disclosed| disclosed.receipt);
-        let codes = receipt.and_then(|full| receipt::qr_codes(&full, engine.host()));
+        let codes = receipt.and_then(|full| receipt::qr_codes(&full.receipt.leaf, &full.receipt.sealed, engine.host()));
         Ok::<_, EngineError>(
             codes.map(|codes| if as_svg { qr_image::svg(&codes.signed).map(String::into_bytes) } else { qr_image::png(&codes.signed) }),
         )

@@ -40,7 +40,7 @@ use crate::limits::{
 };
 
 pub use self::drafts::Drafts;
-pub use self::report::distribution;
+pub use self::report::figures;
 
 const AFTER_HELP: &str = "\
 Every answer is checked: of a verification the verdict, the number, the date, the amounts, the seller, the leaf and that the ledger never shrinks; of \
@@ -135,6 +135,9 @@ pub(super) struct Load {
     /// Write down what was acknowledged; --mode recheck asks for all of it 记录文件
     #[arg(long, value_name = "FILE", required_if_eq("mode", "recheck"))]
     keep: Option<PathBuf>,
+    /// Invoices that a former load wrote down with --keep: they are asked about, and none are issued first 已知发票
+    #[arg(long, value_name = "FILE")]
+    known: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -182,13 +185,14 @@ impl Load {
             (200, body) => Some(Verifier::parse(&body).map_err(|reason| Failure::Usage(format!("the server's keys: {reason}")))?),
             (_, _) => None,
         };
-        let (drafts, mut acknowledged) = match (self.mode, &self.keep) {
-            (Mode::Recheck, Some(path)) => kept::read(path)?,
-            _ => (self.drafts(&server, &samples)?, Vec::new()),
+        let written_down = if self.mode == Mode::Recheck { &self.keep } else { &self.known };
+        let (drafts, mut acknowledged) = match written_down {
+            Some(path) => kept::read(path)?,
+            None => (self.drafts(&server, &samples)?, Vec::new()),
         };
         let questions = if self.mode == Mode::Verify && self.prefill.is_none() { questions(&samples) } else { Vec::new() };
         let prefill = self.prefill.unwrap_or(match self.mode {
-            Mode::Verify | Mode::Mixed if questions.is_empty() => 10_000,
+            Mode::Verify | Mode::Mixed if questions.is_empty() && acknowledged.is_empty() => 10_000,
             _ => 0,
         });
         let keeper = match &self.keep {
@@ -202,13 +206,14 @@ impl Load {
             drafts,
             heads: Heads::new(&server.host, server.token.as_deref()),
             verifier,
-            next: AtomicU32::new(next.ordinal() - 1),
+            // Behind all that is known already.
+            next: AtomicU32::new(acknowledged.iter().map(|(nth, _)| nth + 1).max().unwrap_or(next.ordinal() - 1)),
             receipts: AtomicU64::new(0),
             keeper,
         });
         let session = Session { load: &self, site, deadline, stop };
 
-        let mut known = Known { questions, ..Known::default() };
+        let mut known = Known { questions, acknowledged: std::mem::take(&mut acknowledged), ..Known::default() };
         if prefill > 0 {
             let mut driven = session.prefill(prefill)?;
             if driven.tally.wrong + driven.tally.errors > 0 || driven.unreachable || session.is_stopped() {
@@ -220,7 +225,6 @@ impl Load {
             }
         }
         let mut driven = if self.mode == Mode::Recheck {
-            known.acknowledged = std::mem::take(&mut acknowledged);
             session.recheck(Arc::new(known))
         } else {
             let (known, mix) = (Arc::new(known), self.mix());

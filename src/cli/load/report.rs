@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use hdrhistogram::Histogram;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::picture::{self, Axis, Line, Scale};
 use super::tally::{Sort, Tally};
@@ -59,6 +59,39 @@ pub fn distribution(latency: &Histogram<u64>) -> Vec<(f64, f64)> {
     points
 }
 
+/// What was seen, as JSON: rates, latencies in microseconds, what went wrong, the distribution and the course.
+pub fn figures(tally: &Tally) -> Map<String, Value> {
+    let latency = |latency: &Histogram<u64>| -> Value {
+        QUANTILES.iter().map(|(name, quantile)| ((*name).to_owned(), latency.value_at_quantile(*quantile).into())).collect::<Map<_, _>>().into()
+    };
+    let mut sorts = Map::new();
+    for sort in Sort::ALL.into_iter().filter(|sort| !tally.of(*sort).latency.is_empty()) {
+        let measured = tally.of(sort);
+        let value = json!({ "requests": measured.requests, "invoices": measured.units, "latency_us": latency(&measured.latency) });
+        sorts.insert(sort.name().to_owned(), value);
+    }
+    let value = json!({
+        "seconds": tally.duration().as_secs_f64(),
+        "requests": tally.requests(),
+        "invoices": tally.units(),
+        "invoices_per_second": tally.rate(),
+        "latency_us": latency(&tally.latency()),
+        "by_request": sorts,
+        "wrong": tally.wrong,
+        "errors": tally.errors,
+        "unserved": tally.unserved,
+        "interruptions": tally.interruptions,
+        "examples": tally.examples,
+        "schedule_late_us": latency(&tally.late),
+        "per_second": tally.series,
+        "distribution": distribution(&tally.latency()),
+    });
+    match value {
+        Value::Object(object) => object,
+        _ => Map::new(),
+    }
+}
+
 impl Report {
     /// No wrong answer, no error, nothing lost, every goal met.
     pub(super) fn is_fine(&self) -> bool {
@@ -72,47 +105,17 @@ impl Report {
     }
 
     pub(super) fn to_json(&self) -> Value {
-        let tally = &self.tally;
-        let latency = |latency: &Histogram<u64>| -> Value {
-            QUANTILES
-                .iter()
-                .map(|(name, quantile)| ((*name).to_owned(), latency.value_at_quantile(*quantile).into()))
-                .collect::<serde_json::Map<_, _>>()
-                .into()
-        };
-        let sorts: serde_json::Map<String, Value> = Sort::ALL
-            .into_iter()
-            .filter(|sort| !tally.of(*sort).latency.is_empty())
-            .map(|sort| {
-                let measured = tally.of(sort);
-                (
-                    sort.name().to_owned(),
-                    json!({ "requests": measured.requests, "invoices": measured.units, "latency_us": latency(&measured.latency) }),
-                )
-            })
-            .collect();
-        json!({
-            "settings": self.settings,
-            "seconds": tally.duration().as_secs_f64(),
-            "requests": tally.requests(),
-            "invoices": tally.units(),
-            "invoices_per_second": tally.rate(),
-            "latency_us": latency(&tally.latency()),
-            "by_request": sorts,
-            "wrong": tally.wrong,
-            "errors": tally.errors,
-            "unserved": tally.unserved,
-            "interruptions": tally.interruptions,
-            "examples": tally.examples,
-            "schedule_late_us": latency(&tally.late),
-            "receipts_verified": self.receipts,
-            "rechecked": self.rechecked.map(|again| json!({ "acknowledged": again.of, "asked": again.asked, "right": again.right })),
-            "goals": self.goals.iter().map(|goal| json!({ "goal": goal.name, "wanted": goal.wanted, "seen": goal.seen, "met": goal.met })).collect::<Vec<_>>(),
-            "cut_short": self.cut_short,
-            "fine": self.is_fine(),
-            "per_second": tally.series,
-            "distribution": distribution(&tally.latency()),
-        })
+        let mut object = figures(&self.tally);
+        let mut set = |name: &str, value: Value| drop(object.insert(name.to_owned(), value));
+        set("settings", self.settings.clone());
+        set("receipts_verified", self.receipts.into());
+        let again = |again: Rechecked| json!({ "acknowledged": again.of, "asked": again.asked, "right": again.right });
+        set("rechecked", self.rechecked.map(again).into());
+        let goal = |goal: &Goal| json!({ "goal": goal.name, "wanted": goal.wanted, "seen": goal.seen, "met": goal.met });
+        set("goals", self.goals.iter().map(goal).collect());
+        set("cut_short", self.cut_short.into());
+        set("fine", self.is_fine().into());
+        Value::Object(object)
     }
 
     pub(super) fn to_text(&self) -> String {
