@@ -7,8 +7,9 @@ use std::process::Command;
 use fapiao::channel::http::ENDPOINTS;
 use serde_json::Value;
 
+use crate::demo::Demo;
 use crate::house::root;
-use crate::support::{Demo, program};
+use crate::support::program;
 
 const ALERTS: &str = include_str!("../../deploy/prometheus/alerts.yml");
 const DASHBOARD: &str = include_str!("../../deploy/grafana/fapiao.json");

@@ -4,9 +4,9 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
+use crate::demo::{Demo, shell};
 use crate::house::root;
 use crate::remote::{canned, reply};
-use crate::support::{Demo, shell};
 
 /// The blocks of shell on a page.
 fn blocks(page: &'static str) -> impl Iterator<Item = &'static str> {

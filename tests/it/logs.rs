@@ -9,7 +9,8 @@ use std::process::Stdio;
 use fapiao::channel::http::ENDPOINTS;
 use serde_json::{Value, json};
 
-use crate::support::{program, terminate, wait_for};
+use crate::demo::{terminate, wait_for};
+use crate::support::program;
 
 const PAGE: &str = include_str!("../../src/manual/operating.md");
 const LABEL: &str = "虚构标签 of a caller";

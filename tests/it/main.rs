@@ -6,6 +6,7 @@ mod body;
 mod callers;
 mod codec;
 mod corpus;
+mod demo;
 mod deploy;
 mod doctor;
 mod ed25519;

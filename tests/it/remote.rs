@@ -8,7 +8,8 @@ use std::thread::JoinHandle;
 
 use serde_json::{Value, json};
 
-use crate::support::{Demo, program};
+use crate::demo::Demo;
+use crate::support::program;
 
 /// Exit status, standard output without what counts verifications and the time of reading, standard error.
 fn said(output: &Output) -> (Option<i32>, String, String) {

@@ -1,7 +1,5 @@
 //! The one scaffolding: a ledger in a directory of its own with a clock that the test sets, drafts, and questions about what was issued.
 
-mod demo;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -36,8 +34,6 @@ use rocksdb::{DB, Options};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
-
-pub(crate) use demo::{Demo, shell, terminate, wait_for};
 
 pub(crate) const PASSPHRASE: &str = "correct horse battery staple";
 

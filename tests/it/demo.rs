@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::program;
+use crate::support::program;
 
 /// `fapiao demo --json`, until this value goes away.
 pub(crate) struct Demo {
