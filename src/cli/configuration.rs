@@ -221,7 +221,7 @@ impl Quota {
 impl Configuration {
     /// Reads a file. Everything that is wrong with it is a usage error that names the place.
     pub(super) fn read(path: &Path) -> Result<Configuration, Failure> {
-        let bytes = read_bounded(path, CONFIG_BYTES_MAX)?;
+        let bytes = read_bounded(path, CONFIG_BYTES_MAX).map_err(|error| Failure::Usage(error.to_string()))?;
         let text = String::from_utf8(bytes).map_err(|_| Failure::Usage(format!("{}: not UTF-8", path.display())))?;
         Configuration::parse(&text).map_err(|wrong| Failure::Usage(format!("{}:{wrong}", path.display())))
     }

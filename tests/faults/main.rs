@@ -4,6 +4,7 @@
 mod chance;
 mod files;
 mod kill;
+mod panic;
 mod program;
 mod simulation;
 mod space;

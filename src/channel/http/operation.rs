@@ -156,6 +156,8 @@ async fn handle(
         None => Asker::Anonymous(origin(&head, peer, &site.settings.proxies).into()),
     };
     let request = Request { site, caller, asker, endpoint, head, body, steps };
+    #[cfg(feature = "faults")]
+    request.panic_if_planted().await?;
     match endpoint.operation {
         Operation::Verify => verify::verify(request).await,
         Operation::Page => page::page(&request).await,
@@ -179,6 +181,18 @@ async fn handle(
         Operation::Ready => ready(&request.site),
         Operation::Metrics => metrics(request).await,
         Operation::OpenApi => Ok(openapi::reply()),
+    }
+}
+
+#[cfg(feature = "faults")]
+impl Request {
+    /// A defect that a test asks for by a header: on the thread that serves the socket, or on one that may wait.
+    async fn panic_if_planted(&self) -> Result<(), Fault> {
+        match self.head.headers.get("x-planted-panic").map(HeaderValue::as_bytes) {
+            None => Ok(()),
+            Some(b"blocking") => self.blocking(|_, _| panic!("planted")).await,
+            Some(_) => panic!("planted"),
+        }
     }
 }
 

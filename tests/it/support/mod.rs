@@ -1,5 +1,8 @@
 //! The one scaffolding: a ledger in a directory of its own with a clock that the test sets, drafts, and questions about what was issued.
 
+pub(crate) mod http;
+pub(crate) mod server;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
