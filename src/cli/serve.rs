@@ -23,7 +23,8 @@ use crate::metrics::Metrics;
 const AFTER_HELP: &str = "\
 The configuration file is TOML; --print-config prints one with every key and what it means, and checks the one that is given.
 What is given on the command line counts before what is in the file. With --data alone it serves at 127.0.0.1:8080.
-GET /openapi.json describes the interface, GET /metrics has the figures; logs are JSON lines on standard error. `fapiao runbook ALERT` says what to do about an alert.
+GET /openapi.json describes the interface, GET /metrics has the figures; logs are JSON lines on standard error.
+`fapiao runbook ALERT` says what to do about an alert.
 SIGTERM or SIGINT: no more connections, what was begun is answered, then the ledger is closed; a second one ends it at once.
 配置文件为 TOML 格式，--print-config 打印完整配置；命令行优先于文件。收到 SIGTERM 或 SIGINT 后答完已收请求再退出。
 
