@@ -21,7 +21,10 @@ use crate::limits::HTTP_BLOCKING_THREADS;
 use crate::metrics::Metrics;
 
 const AFTER_HELP: &str = "\
-The configuration file is TOML; --print-config prints one with everything in it. What is given on the command line counts before what is in the file.
+The configuration file is TOML; --print-config prints one with every key and what it means, and checks the one that is given.
+What is given on the command line counts before what is in the file. With --data alone it serves at 127.0.0.1:8080.
+GET /openapi.json describes the interface, GET /metrics has the figures; logs are JSON lines on standard error.
+`fapiao runbook ALERT` says what to do about an alert.
 SIGTERM or SIGINT: no more connections, what was begun is answered, then the ledger is closed; a second one ends it at once.
 配置文件为 TOML 格式，--print-config 打印完整配置；命令行优先于文件。收到 SIGTERM 或 SIGINT 后答完已收请求再退出。
 
@@ -40,10 +43,10 @@ pub(super) struct Serve {
     /// Configuration file 配置文件
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// File with the passphrase of the key file; without it DIR/keys/passphrase is used if there is one, else the terminal is asked
+    /// File with the passphrase of the key file; without it DIR/keys/passphrase is used if there is one, else the terminal is asked 口令文件
     #[arg(long, value_name = "FILE", env = "FAPIAO_PASSPHRASE_FILE")]
     passphrase_file: Option<PathBuf>,
-    /// Host for signed QR codes, at most 28 characters with its port
+    /// Host for signed QR codes, at most 28 characters with its port 二维码中的域名
     #[arg(long, value_name = "HOST")]
     host: Option<String>,
     /// Print the configuration that would be used, as a file, and exit 打印生效的配置
