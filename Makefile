@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test bench fuzz fuzz-planted lint doc tools-build tools-test fmt clippy one-rocksdb deny doctest smoke faults tests
+.PHONY: help demo test bench fuzz fuzz-planted lint doc tools-build tools-bench tools-test fmt clippy one-rocksdb deny doctest smoke faults tests
 
 # Where rustup puts cargo: a shell that was open before it ran does not know yet.
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
@@ -33,7 +33,7 @@ doc: tools-build ## the manual and the API, with every link checked
 	$(step) "documentation: no warning, no broken link"
 	@RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps
 
-bench: tools-build ## measure; ARGS="append" picks benchmarks by name
+bench: tools-bench ## measure; ARGS="book" picks by name: the server beside its peers, written to target/bench-book
 	$(step) "benchmarks"
 	@cargo bench --locked --bench '*' -- $(ARGS)
 
@@ -47,6 +47,9 @@ fuzz-planted: tools-build ## each fuzz target must find the bug planted in it
 
 tools-build:
 	@.ci/tools build
+
+tools-bench:
+	@.ci/tools bench
 
 tools-test:
 	@.ci/tools test

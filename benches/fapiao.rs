@@ -3,8 +3,10 @@
 //! What a figure means depends on the machine and on what else runs on it, so wherever there is a limit to compare with, it is measured beside the
 //! figure and the ratio is printed.
 
+mod book;
 mod durable;
 mod fsck;
+mod hostile;
 mod ledger;
 mod restart;
 mod site;
@@ -40,7 +42,7 @@ impl Plan {
 }
 
 fn main() {
-    if restart::is_child() {
+    if restart::is_child() || book::is_child() {
         return;
     }
     let plan = Plan::from_args();
@@ -50,6 +52,8 @@ fn main() {
     durable::measure(&plan);
     fsck::measure(&plan);
     restart::measure(&plan);
+    book::measure(&plan);
+    hostile::measure(&plan);
     steps::measure(&mut criterion);
     criterion.final_summary();
 }

@@ -78,12 +78,18 @@ pub(crate) fn open(directory: &Path) -> Engine {
 
 /// Issues the invoices `first..end` from two threads, many under way at once.
 pub(crate) fn fill(engine: &Engine, first: u32, end: u32) {
+    fill_with(engine, first, end, |nth| draft(nth).into_bytes());
+}
+
+/// The same with these drafts.
+pub(crate) fn fill_with(engine: &Engine, first: u32, end: u32, draft: impl Fn(u32) -> Vec<u8> + Sync) {
     std::thread::scope(|scope| {
         for thread in 0..2 {
+            let draft = &draft;
             scope.spawn(move || {
                 let mut waiting = VecDeque::new();
                 for nth in (first + thread..end).step_by(2) {
-                    let draft = parse_draft(draft(nth).as_bytes()).expect("JSON");
+                    let draft = parse_draft(&draft(nth)).expect("JSON");
                     waiting.push_back(engine.begin(&draft, false).expect("begun").expect("no fault"));
                     if waiting.len() > 1_024
                         && let Some(pending) = waiting.pop_front()
@@ -106,11 +112,11 @@ pub(crate) fn today() -> Day {
     Day::parse("2019-11-11").expect("a day")
 }
 
-fn seller() -> TaxpayerId {
+pub(crate) fn seller() -> TaxpayerId {
     TaxpayerId::parse("91310115P12455XH31").expect("a tax id")
 }
 
-fn code(kind: Kind) -> InvoiceCode {
+pub(crate) fn code(kind: Kind) -> InvoiceCode {
     let code = match kind {
         Kind::Special => "1100193130",
         Kind::Freight => "4400151720",

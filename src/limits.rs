@@ -222,6 +222,51 @@ pub const GUESS_STRIPES: usize = 1_024;
 /// How old the date of a new invoice may be, in days, unless configured.
 pub const ISSUE_DAYS_BACK: u32 = 31;
 
+/// Connections of a load at most: 64 KiB of buffers each, 256 MiB with those of a server on the same machine.
+pub const LOAD_CONNECTIONS_MAX: u16 = 4_096;
+
+/// Threads of a load at most.
+pub const LOAD_THREADS_MAX: u16 = 64;
+
+/// Requests under way on one connection of a load at most: 256 drafts of 1 KiB are 256 KiB, more than sockets buffer.
+pub const LOAD_PIPELINE_MAX: u16 = 256;
+
+/// Drafts in one bulk request of a load at most: 100 MB of drafts, and 300 MB of full receipts.
+pub const LOAD_BATCH_MAX: u32 = 100_000;
+
+/// Connections that issue in bulk before a load: two keep two cores busy, two more fill the gaps.
+pub const LOAD_BULK_CONNECTIONS: usize = 4;
+
+/// Head of an answer to a load at most, in bytes.
+pub const LOAD_HEAD_BYTES_MAX: usize = 16 << 10;
+
+/// Answer to a load at most, in bytes: [`LOAD_BATCH_MAX`] lines with receipts of 3 KiB are 300 MB, twice over.
+pub const LOAD_RESPONSE_BYTES_MAX: usize = 640 << 20;
+
+/// What a demo writes about itself at most, in bytes.
+pub const LOAD_SAMPLES_BYTES_MAX: usize = 16 << 20;
+
+/// Latencies beyond it are recorded as this, in microseconds: ten minutes.
+pub const LOAD_LATENCY_MAX_US: u64 = 600_000_000;
+
+/// Wrong answers and errors that a load shows.
+pub const LOAD_EXAMPLES_MAX: usize = 8;
+
+/// Signed QR codes that a connection of a load keeps: 300 bytes each.
+pub const LOAD_CODES_KEPT: usize = 256;
+
+/// How long what is due at the end of a load may take to be sent, and as long again to be answered, in seconds.
+pub const LOAD_DRAIN_SECONDS: u64 = 10;
+
+/// How long a load waits for a server that has gone away, in seconds: a restart takes one, a restore by hand does not count.
+pub const LOAD_PATIENCE_SECONDS: u64 = 60;
+
+/// How often a load tries to connect again, in milliseconds.
+pub const LOAD_RECONNECT_MS: u64 = 50;
+
+/// Acknowledged invoices that a load asks for again unless told otherwise.
+pub const LOAD_RECHECKED: usize = 10_000;
+
 /// An encrypted key file at most, in bytes: 64 keys of 42 bytes and the header, with room to spare.
 pub const KEY_FILE_BYTES_MAX: usize = 16 << 10;
 
@@ -288,6 +333,27 @@ pub const HTTP_DRAIN_SECS: u64 = 30;
 
 /// A configuration file at most, in bytes.
 pub const CONFIG_BYTES_MAX: usize = 64 << 10;
+
+/// How often `--server` tries the same, the first time included: four waits of at most [`REMOTE_WAIT_SECS_MAX`], two minutes.
+pub const REMOTE_TRIES_MAX: u32 = 5;
+
+/// Longest `Retry-After` that `--server` waits for, in seconds; whoever is told to come back later than that is told so.
+pub const REMOTE_WAIT_SECS_MAX: u64 = 30;
+
+/// How long `--server` waits for a connection, in seconds.
+pub const REMOTE_CONNECT_SECS: u64 = 10;
+
+/// How long `--server` waits for the next piece of a reply, in seconds: twice [`HTTP_ANSWER_SECS`], after which a server has given up itself.
+pub const REMOTE_SILENCE_SECS: u64 = 60;
+
+/// Drafts that `--server` sends at a time, at most: two frames' worth keep a server's cores busy, and a lost reply costs no more than these again.
+pub const REMOTE_BATCH_MAX: usize = 512;
+
+/// Bytes of drafts after which `--server` sends what it has.
+pub const REMOTE_BATCH_BYTES: usize = 1 << 20;
+
+/// Line of a reply to `--server` at most, in bytes: a receipt has 4 KiB.
+pub const REMOTE_LINE_BYTES_MAX: usize = 1 << 20;
 
 /// Addresses of proxies whose word is taken, at most.
 pub const PROXIES_MAX: usize = 64;

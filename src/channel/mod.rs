@@ -11,6 +11,7 @@ pub mod log_proof;
 pub mod problem;
 pub mod proof;
 pub mod qr;
+pub mod qr_image;
 pub mod question;
 pub mod receipt;
 pub mod schema;

@@ -123,16 +123,22 @@ pub fn outcome(engine: &Engine, submitted: &Submitted, detail: Detail) -> Result
 /// What is said of something that is in the log, and which invoice it is, if it is one.
 pub fn logged(engine: &Engine, logged: &Logged, detail: Detail) -> Result<(Value, Option<InvoiceId>), EngineError> {
     let mut value = logged_json(logged);
-    let mut id = None;
-    if let (Some(object), Some(full)) = (value.as_object_mut(), engine.receipt(logged.index)?) {
-        if detail == Detail::Receipt {
-            object.insert("receipt".into(), to_json(&full));
+    let (receipt, sealed) = match detail {
+        Detail::Receipt => {
+            let full = engine.receipt(logged.index)?;
+            (full.as_ref().map(to_json), full.map(|full| (full.receipt.leaf, full.receipt.sealed)))
         }
-        if let Some(codes) = qr_codes(&full, engine.host()) {
+        // The path through the tree and the opening of the body are most of what a receipt costs.
+        Detail::Minimal => (None, engine.ledger().sealed(logged.index)?),
+    };
+    let mut id = None;
+    if let (Some(object), Some((leaf, sealed))) = (value.as_object_mut(), sealed) {
+        object.extend(receipt.map(|receipt| ("receipt".to_owned(), receipt)));
+        if let Some(codes) = qr_codes(&leaf, &sealed, engine.host()) {
             object.insert("signed_qr".into(), codes.signed.into());
             object.insert("classic_qr".into(), codes.classic.into());
         }
-        if let Sealed::Invoice { face, .. } = &full.receipt.sealed {
+        if let Sealed::Invoice { face, .. } = &sealed {
             id = canonical::decode_face(face).ok().map(|face| face.id);
         }
     }
@@ -147,10 +153,10 @@ pub struct QrCodes {
     pub classic: Option<String>,
 }
 
-/// The codes of the invoice that a receipt is of; `None` for other events.
-pub fn qr_codes(full: &FullReceipt, host: &Host) -> Option<QrCodes> {
-    let Sealed::Invoice { face, rest_digest, signature } = &full.receipt.sealed else { return None };
-    let signed = qr::print_signed(host, full.receipt.leaf.key_id, face, rest_digest, signature);
+/// The codes of the invoice that was sealed; `None` for other events.
+pub fn qr_codes(leaf: &Leaf, sealed: &Sealed, host: &Host) -> Option<QrCodes> {
+    let Sealed::Invoice { face, rest_digest, signature } = sealed else { return None };
+    let signed = qr::print_signed(host, leaf.key_id, face, rest_digest, signature);
     let classic = canonical::decode_face(face).ok().and_then(|face| qr::print_classic(&face));
     Some(QrCodes { signed, classic })
 }

@@ -42,6 +42,11 @@ pub(super) struct MeanwhileOptions {
 }
 
 impl MeanwhileOptions {
+    /// Whether any are wanted.
+    pub(super) fn are_wanted(&self) -> bool {
+        self.backup_to.is_some()
+    }
+
     /// Runs the command, backing up meanwhile if that is wanted. A backup that fails is said on standard error and does not end the command; the exit
     /// status tells.
     pub(super) fn around(&self, engine: &Engine, run: impl FnOnce() -> Result<Exit, Failure>) -> Result<Exit, Failure> {

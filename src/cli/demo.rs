@@ -283,7 +283,11 @@ impl Stage {
             return Ok(None);
         };
         let (Some(full), Some(id)) = (self.engine.receipt(logged.index)?, draft.id()) else { return Ok(None) };
-        let (Some(codes), Some(invoice)) = (receipt::qr_codes(&full, self.engine.host()), self.engine.invoice(id)?) else { return Ok(None) };
+        let (Some(codes), Some(invoice)) =
+            (receipt::qr_codes(&full.receipt.leaf, &full.receipt.sealed, self.engine.host()), self.engine.invoice(id)?)
+        else {
+            return Ok(None);
+        };
         let face = invoice.face();
         let expect = if face.totals.total < Fen::ZERO { Verdict::RedLetter } else { Verdict::Genuine };
         let profile = face.kind.profile();

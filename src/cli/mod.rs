@@ -11,9 +11,11 @@ mod fsck;
 mod issue;
 mod keys;
 mod ledger;
+pub mod load;
 mod open;
 mod proof;
 mod prove;
+mod remote;
 mod resubmit;
 mod runbook;
 pub mod sample;
@@ -93,6 +95,8 @@ enum Command {
     Doctor(doctor::Doctor),
     /// Print what to do when something is the matter, step by step. 手册
     Runbook(runbook::Runbook),
+    /// Put a server under load and check every answer. 压测
+    Load(Box<load::Load>),
     /// Check a kept answer, or a proof about the log, without a network. 查验凭证
     #[command(subcommand)]
     Proof(proof::Proof),
@@ -143,6 +147,14 @@ pub(crate) enum Failure {
     /// An address that cannot be listened on.
     #[error("{0}")]
     Listen(String),
+    /// What a server said, or that it says nothing.
+    #[error("{text}")]
+    Server {
+        /// What that means for whoever asked.
+        exit: Exit,
+        /// Whom, and what.
+        text: String,
+    },
     /// Standard input or output.
     #[error("{0}")]
     Stream(#[from] io::Error),
@@ -158,6 +170,7 @@ impl Failure {
     fn exit(&self) -> Exit {
         match self {
             Failure::Usage(_) => Exit::Usage,
+            Failure::Server { exit, .. } => *exit,
             Failure::Engine(
                 EngineError::Locked | EngineError::Host(_) | EngineError::Reason | EngineError::Enrolment(_) | EngineError::NoSuchCaller(_),
             ) => Exit::Usage,
@@ -195,6 +208,7 @@ pub fn run() -> ExitCode {
         Command::Verify(command) => command.run(),
         Command::Sample(command) => command.run(),
         Command::Ledger(command) => command.run(),
+        Command::Load(command) => command.run(),
         Command::Proof(command) => command.run(),
     };
     let exit = match outcome {

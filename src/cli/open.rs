@@ -7,6 +7,7 @@ use clap::Args;
 use zeroize::Zeroizing;
 
 use super::Failure;
+use super::remote::{Remote, ServerOptions};
 use crate::engine::{Config, Engine, keyring_path, read_bounded};
 
 /// Passphrases are read up to this length, bytes.
@@ -18,12 +19,47 @@ pub(super) struct DataOptions {
     /// Data directory. Its keys lie in it, its lock record beside it (DIR.lock)
     #[arg(long, value_name = "DIR")]
     pub(super) data: PathBuf,
+    #[command(flatten)]
+    keys: KeyOptions,
+}
+
+/// How the keys of a ledger open, and what it prints into its codes.
+#[derive(Args)]
+struct KeyOptions {
     /// File with the passphrase of the key file; without it DIR/keys/passphrase is used if there is one, else the terminal is asked
     #[arg(long, value_name = "FILE", env = "FAPIAO_PASSPHRASE_FILE")]
-    pub(super) passphrase_file: Option<PathBuf>,
+    passphrase_file: Option<PathBuf>,
     /// Host for signed QR codes, at most 28 characters with its port
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "HOST")]
-    pub(super) host: String,
+    host: String,
+}
+
+/// A ledger in a directory, or a server that has one.
+#[derive(Args)]
+pub(super) struct PlaceOptions {
+    /// Data directory, which nobody else may have open. Its keys lie in it, its lock record beside it (DIR.lock) 数据目录
+    #[arg(long, value_name = "DIR", required_unless_present = "server")]
+    data: Option<PathBuf>,
+    #[command(flatten)]
+    keys: KeyOptions,
+    #[command(flatten)]
+    server: ServerOptions,
+}
+
+/// Which of the two it is.
+pub(super) enum Place {
+    Data(DataOptions),
+    Server(Remote),
+}
+
+impl PlaceOptions {
+    pub(super) fn place(self) -> Result<Place, Failure> {
+        match (self.data, self.server.remote()?) {
+            (_, Some(remote)) => Ok(Place::Server(remote)),
+            (Some(data), None) => Ok(Place::Data(DataOptions { data, keys: self.keys })),
+            (None, None) => Err(Failure::Usage("give --data DIR or --server URL".to_owned())),
+        }
+    }
 }
 
 /// The passphrase that a demo leaves beside its keys, for the demo only.
@@ -56,11 +92,11 @@ impl DataOptions {
     }
 
     pub(super) fn config(&self, passphrase: Option<Zeroizing<String>>) -> Config {
-        Config { host: self.host.to_ascii_lowercase(), ..Config::new(&self.data, passphrase) }
+        Config { host: self.keys.host.to_ascii_lowercase(), ..Config::new(&self.data, passphrase) }
     }
 
     pub(super) fn passphrase_from_file(&self) -> Result<Option<Zeroizing<String>>, Failure> {
-        passphrase_from(self.passphrase_file.as_deref(), &self.data)
+        passphrase_from(self.keys.passphrase_file.as_deref(), &self.data)
     }
 }
 

@@ -13,10 +13,11 @@ use crate::domain::taxpayer::{TaxpayerId, uscc_check_digit};
 use crate::domain::time::Day;
 
 /// A generator of numbers that is the same everywhere (splitmix64, Steele, Lea and Flood 2014).
-struct Seed(u64);
+#[derive(Clone, Debug)]
+pub(super) struct Seed(pub(super) u64);
 
 impl Seed {
-    fn next(&mut self) -> u64 {
+    pub(super) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -25,7 +26,7 @@ impl Seed {
     }
 
     /// A number below `bound`.
-    fn below(&mut self, bound: u32) -> u32 {
+    pub(super) fn below(&mut self, bound: u32) -> u32 {
         u32::try_from(self.next() % u64::from(bound)).unwrap_or_default()
     }
 
@@ -273,7 +274,7 @@ pub(super) struct Sample {
 }
 
 /// An invented company with a right check digit.
-const DEFAULT_SELLER: &str = "91330106MA27QH5C5E";
+pub(super) const DEFAULT_SELLER: &str = "91330106MA27QH5C5E";
 
 impl Sample {
     pub(super) fn run(self) -> Result<Exit, Failure> {

@@ -1,10 +1,12 @@
 //! `fapiao verify`: one question, one answer.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde_json::{Value, json};
 
-use super::open::DataOptions;
+use super::open::{Place, PlaceOptions};
+use super::remote::Remote;
 use super::{Exit, Failure, print};
 use crate::channel::{answer, proof, question};
 use crate::engine::write_private;
@@ -15,7 +17,20 @@ use crate::verify::verdict::Verdict;
 #[derive(Args)]
 pub(super) struct Verify {
     #[command(flatten)]
-    data: DataOptions,
+    place: PlaceOptions,
+    #[command(flatten)]
+    asked: Asked,
+    /// Keep the signed answer in FILE; `fapiao proof verify FILE` checks it without a network
+    #[arg(long, value_name = "FILE")]
+    proof: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is asked.
+#[derive(Args)]
+struct Asked {
     /// Text of a QR code, signed or classic 二维码内容
     #[arg(long, value_name = "TEXT", conflicts_with_all = ["code", "number", "date", "amount", "check", "total", "seller_id", "buyer_id"])]
     qr: Option<String>,
@@ -43,25 +58,53 @@ pub(super) struct Verify {
     /// Buyer's tax id 购买方纳税人识别号, or 无 (none) where the paper shows none; compared if given, which needs the passphrase
     #[arg(long, allow_hyphen_values = true)]
     buyer_id: Option<String>,
-    /// Keep the signed answer in FILE; `fapiao proof verify FILE` checks it without a network
-    #[arg(long, value_name = "FILE")]
-    proof: Option<PathBuf>,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
 }
 
 impl Verify {
     pub(super) fn run(self) -> Result<Exit, Failure> {
-        let question = self.question();
-        let engine = if self.proof.is_some() { self.data.open()? } else { self.data.open_to_read()? };
+        let Verify { place, asked, proof, json } = self;
+        let data = match place.place()? {
+            Place::Data(data) => data,
+            Place::Server(remote) => return asked.ask(&remote, proof.as_deref(), json),
+        };
+        let question = asked.question();
+        let engine = if proof.is_some() { data.open()? } else { data.open_to_read()? };
         let answer = engine.with_details(engine.verify(&question)?)?;
-        if let Some(path) = &self.proof {
+        if let Some(path) = &proof {
             let signed = engine.sign_answer(&question, &answer)?;
-            write_private(path, format!("{:#}\n", proof::to_json(&signed, engine.ledger().keys())).as_bytes())?;
+            write_proof(path, &proof::to_json(&signed, engine.ledger().keys()))?;
         }
-        print(self.json, &answer::to_json(&answer), &answer::to_text(&answer))?;
+        print(json, &answer::to_json(&answer), &answer::to_text(&answer))?;
         Ok(exit(answer.verdict))
+    }
+}
+
+impl Asked {
+    /// Asks a server. It says the same as a data directory would, and counts the question among its verifications.
+    fn ask(&self, remote: &Remote, proof: Option<&Path>, json: bool) -> Result<Exit, Failure> {
+        let body = json!({
+            "qr": self.qr,
+            "code": self.code,
+            "number": self.number,
+            "date": self.date,
+            "amount": self.amount,
+            "check": self.check,
+            "total": self.total,
+            "seller_id": self.seller_id,
+            "buyer_id": self.buyer_id,
+            "details": true,
+            "proof": proof.is_some(),
+        });
+        let mut answer = remote.ask("/v1/verify", &body)?;
+        let unknown = || Failure::Server { exit: Exit::Unavailable, text: "the server's reply is no answer".to_owned() };
+        let number = answer.get("verdict").and_then(Value::as_u64).and_then(|number| u8::try_from(number).ok());
+        let verdict = number.and_then(Verdict::from_number).ok_or_else(unknown)?;
+        if let Some(path) = proof {
+            let signed = answer.as_object_mut().and_then(|object| object.remove("proof")).ok_or_else(unknown)?;
+            write_proof(path, &signed)?;
+        }
+        print(json, &answer, &answer::text_of(&answer))?;
+        Ok(exit(verdict))
     }
 
     fn question(&self) -> Question {
@@ -80,6 +123,10 @@ impl Verify {
             .question(),
         }
     }
+}
+
+fn write_proof(path: &Path, proof: &Value) -> Result<(), Failure> {
+    Ok(write_private(path, format!("{proof:#}\n").as_bytes())?)
 }
 
 /// 0 genuine, 1 another answer, 2 not understood, 3 could not be asked.

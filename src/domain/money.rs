@@ -72,9 +72,21 @@ impl Sum for Fen {
 impl fmt::Display for Fen {
     /// Yuan with two decimals: `-1234.50`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = if self.0 < 0 { "-" } else { "" };
+        // From the end, in one piece: every answer has several of these. A sign, 17 digits of yuan, the point and two more are 21.
+        let mut text = *b"000000000000000000.00";
         let magnitude = self.0.unsigned_abs();
-        write!(f, "{sign}{}.{:02}", magnitude / 100, magnitude % 100)
+        text[19..].copy_from_slice(&[b'0' + (magnitude / 10 % 10) as u8, b'0' + (magnitude % 10) as u8]);
+        let (mut at, mut yuan) = (17, magnitude / 100);
+        while yuan > 9 {
+            text[at] = b'0' + (yuan % 10) as u8;
+            (at, yuan) = (at - 1, yuan / 10);
+        }
+        text[at] = b'0' + yuan as u8;
+        if self.0 < 0 {
+            at -= 1;
+            text[at] = b'-';
+        }
+        f.write_str(std::str::from_utf8(&text[at..]).unwrap_or_default())
     }
 }
 
@@ -268,6 +280,14 @@ fn parse_units(text: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn fen_are_written_with_their_two_decimals() {
+        for fen in [0, 1, -1, 9, 10, 99, 100, -100, 101, 999, 1_000, 123_456, -1_000_050, 99_999_999_999, i64::MAX, i64::MIN, i64::MIN + 1] {
+            let (sign, magnitude) = (if fen < 0 { "-" } else { "" }, fen.unsigned_abs());
+            assert_eq!(Fen(fen).to_string(), format!("{sign}{}.{:02}", magnitude / 100, magnitude % 100));
+        }
+    }
 
     #[test]
     #[expect(clippy::inconsistent_digit_grouping, reason = "yuan, then fen")]

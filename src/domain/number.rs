@@ -22,7 +22,12 @@ fn is_bcd(bytes: &[u8]) -> bool {
 }
 
 fn write_digits(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
-    bytes.iter().try_for_each(|byte| write!(f, "{}{}", byte >> 4, byte & 0x0f))
+    // In one piece: every answer has several of these.
+    let mut text = [0; 20];
+    for (digits, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        digits.copy_from_slice(&[b'0' + (byte >> 4), b'0' + (byte & 0x0f)]);
+    }
+    f.write_str(std::str::from_utf8(&text[..2 * bytes.len()]).unwrap_or_default())
 }
 
 /// 发票代码: 10 or 12 digits. Ordered as the ledger's keys are.

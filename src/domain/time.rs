@@ -90,10 +90,30 @@ impl Day {
     }
 }
 
+/// Both digits of a number below 100.
+fn two_digits(number: u32) -> [u8; 2] {
+    [b'0' + (number / 10 % 10) as u8, b'0' + (number % 10) as u8]
+}
+
+/// Text that was put together from ASCII: every answer has several, so it is not formatted piece by piece.
+fn ascii(text: &[u8]) -> &str {
+    std::str::from_utf8(text).unwrap_or_default()
+}
+
+impl Day {
+    fn digits(self) -> [u8; 10] {
+        let mut text = *b"0000-00-00";
+        for (at, number) in [(0, self.0 / 1_000_000), (2, self.0 / 10_000), (5, self.0 / 100), (8, self.0)] {
+            text[at..at + 2].copy_from_slice(&two_digits(number % 100));
+        }
+        text
+    }
+}
+
 impl fmt::Display for Day {
     /// `YYYY-MM-DD`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:04}-{:02}-{:02}", self.0 / 10_000, self.0 / 100 % 100, self.0 % 100)
+        f.write_str(ascii(&self.digits()))
     }
 }
 
@@ -130,7 +150,12 @@ impl fmt::Display for UnixMillis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(day) = self.day() else { return write!(f, "{} ms", self.0) };
         let seconds = (self.0 + UTC_PLUS_8_MILLIS) % MILLIS_PER_DAY / 1000;
-        write!(f, "{day}T{:02}:{:02}:{:02}+08:00", seconds / 3600, seconds / 60 % 60, seconds % 60)
+        let mut text = *b"0000-00-00T00:00:00+08:00";
+        text[..10].copy_from_slice(&day.digits());
+        for (at, number) in [(11, seconds / 3600), (14, seconds / 60 % 60), (17, seconds % 60)] {
+            text[at..at + 2].copy_from_slice(&two_digits(number as u32));
+        }
+        f.write_str(ascii(&text))
     }
 }
 

@@ -11,7 +11,7 @@ use crate::limits::BATCH_IDS_MAX;
 use crate::verify::answer::{Answer, AsOf};
 use crate::verify::check::{self, Buyer, Registered};
 use crate::verify::query::{Factors, Query, Question};
-use crate::verify::quota::{Admission, Asker, Known, Rate};
+use crate::verify::quota::{Admission, Asker, Known, Rate, Throttled};
 
 /// An answer, and what is left of the asker's quota.
 #[derive(Clone, Debug)]
@@ -45,8 +45,21 @@ impl Engine {
 
     /// Answers a question, or says why not and when.
     pub fn ask(&self, question: &Question, asker: &Asker, counting: Counting) -> Result<Asked, EngineError> {
-        let mut asked = self.ask_many(std::slice::from_ref(question), asker, counting)?;
-        Ok(asked.pop().unwrap_or_else(|| unreachable!("one question has one answer")))
+        let known = self.quota.known(asker);
+        let (rate, refused) = match &known {
+            Some(known) => self.quota.admit_one(known, question, (self.clock)()),
+            None => (None, None),
+        };
+        let (published, row) = match (&question.query, refused) {
+            (Ok(query), None) => self.ledger.look_up(query.id())?,
+            (Ok(_), Some(_)) | (Err(_), _) => (self.ledger.published(), None),
+        };
+        let as_of = AsOf::new(&published, (self.clock)());
+        let answer = match refused {
+            Some(why) => Answer::throttled(question, why, as_of),
+            None => self.answer(question, row.as_ref(), known.as_ref(), counting, as_of)?,
+        };
+        Ok(Asked { answer, rate })
     }
 
     /// Answers questions in their order, as far as the asker's quota goes; the others are throttled. At most [`BATCH_IDS_MAX`] are charged and read at a
@@ -82,6 +95,14 @@ impl Engine {
             }
         }
         Ok(asked)
+    }
+
+    /// Takes what one question costs from the asker's quota, for what is asked of the log and not of an invoice.
+    pub fn charge(&self, asker: &Asker) -> (Option<Rate>, Option<Throttled>) {
+        match self.quota.known(asker) {
+            Some(known) => self.quota.charge(&known, (self.clock)()),
+            None => (None, None),
+        }
     }
 
     fn answer(

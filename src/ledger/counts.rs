@@ -65,7 +65,9 @@ impl Counts {
 
     /// Counts one matching verification.
     pub fn add(&self, id: InvoiceId, now: UnixMillis) -> Result<Tally, StoreError> {
-        if self.inner.pending.len() > COUNTS_PENDING_MAX
+        // How many there are is asked of every shard, so only where one more would come.
+        if !self.inner.pending.contains_key(&id)
+            && self.inner.pending.len() > COUNTS_PENDING_MAX
             && let Err(error) = self.inner.flush()
             && self.inner.pending.len() > COUNTS_PENDING_IN_TROUBLE_MAX
         {

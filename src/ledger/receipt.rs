@@ -51,14 +51,20 @@ pub enum Sealed {
 impl Ledger {
     /// The receipt of the leaf at `index`; `None` if it is not published.
     pub fn receipt(&self, index: u64) -> Result<Option<Receipt>, LedgerError> {
-        let Some(leaf) = self.leaf(index)? else { return Ok(None) };
+        let Some((leaf, sealed)) = self.sealed(index)? else { return Ok(None) };
         let Some((size, note)) = self.first_checkpoint_covering(index)? else { return Ok(None) };
+        let path = self.inclusion(index, size)?;
+        Ok(Some(Receipt { index, leaf, sealed, note, size, path }))
+    }
+
+    /// The leaf at `index` and what was signed for it, without proof that it is in the log; `None` if it is not published.
+    pub fn sealed(&self, index: u64) -> Result<Option<(Leaf, Sealed)>, LedgerError> {
+        let Some(leaf) = self.leaf(index)? else { return Ok(None) };
         let sealed = match self.seal(index)? {
             Seal::Invoice(seal) => Sealed::Invoice { face: seal.face, rest_digest: seal.rest_digest, signature: seal.signature },
             Seal::Event(seal) => Sealed::Event { salt: seal.salt, data: seal.data, signature: seal.signature },
         };
-        let path = self.inclusion(index, size)?;
-        Ok(Some(Receipt { index, leaf, sealed, note, size, path }))
+        Ok(Some((leaf, sealed)))
     }
 
     /// RFC 6962 inclusion proof of the leaf at `index` in the tree of `size` leaves, at most the published size.

@@ -40,6 +40,11 @@ pub struct Origins {
 }
 
 impl Origins {
+    /// Of a log that goes by one name, as far as is known.
+    pub fn of(origin: Origin) -> Origins {
+        Origins { first: origin, later: Vec::new() }
+    }
+
     /// Under which new checkpoints are signed.
     pub fn current(&self) -> &Origin {
         self.later.last().map_or(&self.first, |(_, origin)| origin)

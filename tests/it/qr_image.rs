@@ -1,35 +1,15 @@
 //! The codes as they are printed: small enough, and read back by a decoder that is not ours (zbar).
 
-use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
+use fapiao::channel::qr_image;
 use fapiao::domain::kind::Kind;
 use fapiao::engine::{Config, Engine};
-use qrcode::{Color, EcLevel, QrCode, Version};
+use qrcode::{EcLevel, QrCode, Version};
 
 use crate::fixtures::issue_all;
 use crate::support::{Site, classic_qr, face, scan, signed_qr};
-
-/// Pixels per module.
-const SCALE: usize = 4;
-/// Light modules around the code, as ISO/IEC 18004 wants them.
-const QUIET: usize = 4;
-
-/// Writes a greyscale image (PGM) of the code.
-fn draw(code: &QrCode, path: &Path) {
-    let (width, colors) = (code.width(), code.to_colors());
-    let side = (width + 2 * QUIET) * SCALE;
-    let mut image = format!("P5 {side} {side} 255\n").into_bytes();
-    let module = |pixel: usize| (pixel / SCALE).checked_sub(QUIET).filter(|at| *at < width);
-    for y in 0..side {
-        for x in 0..side {
-            let dark = module(x).zip(module(y)).is_some_and(|(x, y)| colors[y * width + x] == Color::Dark);
-            image.push(if dark { 0 } else { 255 });
-        }
-    }
-    std::fs::File::create(path).and_then(|mut file| file.write_all(&image)).expect("writable");
-}
 
 fn read_back(path: &Path) -> String {
     let output = Command::new("zbarimg")
@@ -62,14 +42,17 @@ fn every_fixture_fits_version_10_m_and_is_read_back() {
                 Version::Normal(version) if version <= 10 => largest = largest.max(version),
                 version => panic!("{name}: {which} code of {} characters needs {version:?}", text.len()),
             }
-            let path = folder.path().join(format!("{name}-{which}.pgm"));
-            draw(&code, &path);
+            let path = folder.path().join(format!("{name}-{which}.png"));
+            std::fs::write(&path, qr_image::png(&text).expect("a picture")).expect("writable");
             let read = read_back(&path);
             assert_eq!(read, text, "{name}: {which}");
             assert!(scan(&engine, &read).matched(), "{name}: {which}");
             printed += 1;
         }
     }
+    // The same modules as paths, quiet zone included.
+    let svg = qr_image::svg("HTTPS://EXAMPLE/Q/AE").expect("a picture");
+    assert!(svg.starts_with("<?xml") && svg.contains("width=\"232\"") && svg.ends_with("</svg>"), "{svg}");
     assert!(largest == 10 && printed > issued.len(), "the largest code is of version {largest}; {printed} were read");
 }
 

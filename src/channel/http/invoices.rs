@@ -7,19 +7,23 @@ use serde_json::{Value, json};
 
 use super::administration::{mark, refuse_elsewhere};
 use super::operation::{Fault, Handled};
-use super::reply::Reply;
+use super::reply::{PNG, Reply, SVG};
 use super::request::{Request, no_invoice};
 use crate::channel::problem::{self, Kind, Problem};
-use crate::channel::{answer, json as drafts, receipt};
+use crate::channel::{answer, json as drafts, qr_image, receipt};
+use crate::codec::canonical::IssuerSlot;
 use crate::domain::allotment::Mark;
 use crate::domain::audit::Act;
-use crate::domain::caller::Role;
+use crate::domain::caller::{Caller, Role};
 use crate::domain::draft::Draft;
 use crate::domain::draft::fields::Field;
 use crate::domain::fault::Severity;
+use crate::domain::invoice::Invoice;
+use crate::domain::number::InvoiceId;
 use crate::domain::taxpayer::TaxpayerId;
-use crate::engine::{Engine, Submitted};
+use crate::engine::{Engine, EngineError, FullReceipt, Submitted};
 use crate::metrics::Named;
+use crate::verify::verdict::Verdict;
 
 /// A draft that was read, of a seller that the caller acts for. Whose draft it is, is settled before anything about it is looked up or told.
 async fn own_draft(request: &mut Request) -> Result<Draft, Fault> {
@@ -63,7 +67,7 @@ pub(super) async fn submitted(request: &Request, done: Submitted) -> Handled {
             let (value, location) = receipt::logged(&request.site.engine, &logged, detail)?;
             let reply = Reply::json(&value).status(status);
             Ok(match location {
-                Some(id) => reply.header(LOCATION, &format!("/v1/invoices/{}/{}", id.code, id.number)),
+                Some(id) => reply.header(LOCATION, format!("/v1/invoices/{}/{}", id.code, id.number)),
                 None => reply,
             })
         }
@@ -95,23 +99,35 @@ pub(super) async fn check(mut request: Request) -> Handled {
     Ok(Reply::json(&value))
 }
 
-/// `GET /v1/invoices/{code}/{number}`: to its seller, its buyer, and the administration of the region. To anybody else it is not there.
+/// An invoice that the caller may see in full: as its seller, its buyer, or as the administration of its region. To anybody else it is not there.
+/// Recorded before anything is shown: a disclosure that cannot be recorded does not happen.
+fn disclose(engine: &Engine, caller: &Caller, id: InvoiceId) -> Result<Option<Disclosed>, EngineError> {
+    let Some((invoice, slot)) = engine.signed_invoice(id)? else { return Ok(None) };
+    let is_party = [Some(&invoice.seller_id), invoice.buyer_id()].into_iter().flatten().any(|party| caller.acts_for(party));
+    let is_in_charge = caller.role == Role::Administrator && Engine::may_act_in(caller, &id.code);
+    if !is_party && !is_in_charge {
+        return Ok(None);
+    }
+    let Some((index, verdict)) = engine.standing(id)? else { return Ok(None) };
+    engine.record(caller, Act::InvoiceDisclosed, &format!("{} {}", id.code, id.number), "shown")?;
+    Ok(Some(Disclosed { invoice, slot, verdict, receipt: engine.receipt(index)? }))
+}
+
+/// What a party sees.
+struct Disclosed {
+    invoice: Invoice,
+    slot: Option<IssuerSlot>,
+    verdict: Verdict,
+    receipt: Option<FullReceipt>,
+}
+
+/// `GET /v1/invoices/{code}/{number}`.
 pub(super) async fn invoice(request: Request) -> Handled {
     let id = request.id()?;
-    let disclosed = request.blocking(move |engine, caller| {
-        let Some((invoice, slot)) = engine.signed_invoice(id)? else { return Ok(None) };
-        let parties = [Some(&invoice.seller_id), invoice.buyer_id()];
-        let is_party = parties.into_iter().flatten().any(|party| caller.acts_for(party));
-        let is_in_charge = caller.role == Role::Administrator && Engine::may_act_in(caller, &id.code);
-        if !is_party && !is_in_charge {
-            return Ok(None);
-        }
-        let Some((index, verdict)) = engine.standing(id)? else { return Ok(None) };
-        // Written before anything is shown: a disclosure that cannot be recorded does not happen.
-        engine.record(caller, Act::InvoiceDisclosed, &format!("{} {}", id.code, id.number), "shown")?;
-        let receipt = engine.receipt(index)?;
-        let codes = receipt.as_ref().and_then(|full| receipt::qr_codes(full, engine.host()));
-        Ok::<_, Fault>(Some(json!({
+    let shown = request.blocking(move |engine, caller| {
+        let Some(Disclosed { invoice, slot, verdict, receipt }) = disclose(engine, caller, id)? else { return Ok(None) };
+        let codes = receipt.as_ref().and_then(|full| receipt::qr_codes(&full.receipt.leaf, &full.receipt.sealed, engine.host()));
+        Ok::<_, EngineError>(Some(json!({
             "state": { "verdict": verdict.number(), "name": verdict.name(), "zh": verdict.chinese(), "en": verdict.english() },
             "face": answer::face_json(&invoice.face()),
             "draft": drafts::draft_of_signed(&invoice, slot.as_ref()),
@@ -120,8 +136,29 @@ pub(super) async fn invoice(request: Request) -> Handled {
             "classic_qr": codes.and_then(|codes| codes.classic),
         })))
     });
-    let shown: Option<Value> = disclosed.await??;
+    let shown: Option<Value> = shown.await??;
     Ok(Reply::json(&shown.ok_or_else(no_invoice)?))
+}
+
+/// `GET /v1/invoices/{code}/{number}/qr`.
+pub(super) async fn picture(request: Request) -> Handled {
+    let id = request.id()?;
+    let as_svg = request.prefers("image/svg+xml", "image/png");
+    let drawn = request.blocking(move |engine, caller| {
+        let receipt = disclose(engine, caller, id)?.and_then(|disclosed| disclosed.receipt);
+        let codes = receipt.and_then(|full| receipt::qr_codes(&full.receipt.leaf, &full.receipt.sealed, engine.host()));
+        Ok::<_, EngineError>(
+            codes.map(|codes| if as_svg { qr_image::svg(&codes.signed).map(String::into_bytes) } else { qr_image::png(&codes.signed) }),
+        )
+    });
+    match drawn.await??.ok_or_else(no_invoice)? {
+        Ok(bytes) => Ok(Reply::new(if as_svg { SVG } else { PNG }, bytes)),
+        // Every signed code fits by its limits.
+        Err(error) => {
+            tracing::error!(%error, "a signed code could not be drawn");
+            Err(Problem::new(Kind::Internal).into())
+        }
+    }
 }
 
 /// `POST /v1/invoices/{code}/{number}/void`.

@@ -21,6 +21,7 @@ mod route;
 mod serve;
 mod verify;
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -30,8 +31,10 @@ use tokio::sync::Semaphore;
 
 pub use openapi::{access_page, description};
 pub use reply::ReplyBody;
-pub use route::{Body, ENDPOINTS, Endpoint, Operation, Roles};
+pub use request::{forwarded, parameter};
+pub use route::{Body, ENDPOINTS, Endpoint, Operation, Roles, Route, Steps, find};
 pub use serve::{Listening, ServeError, Served, Server};
+pub use verify::Body as QuestionBody;
 
 use crate::engine::Engine;
 use crate::limits::{BULK_AT_ONCE_MAX, HTTP_BODIES_KIB_MAX, HTTP_SUBMISSIONS_MAX};
@@ -57,6 +60,19 @@ pub struct Settings {
     pub drain: Duration,
     /// What is logged.
     pub log: RequestLog,
+}
+
+/// Names a request: in the logs, and in its reply.
+#[derive(Clone, Copy, Debug)]
+struct RequestId {
+    run: u32,
+    number: u64,
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}-{:x}", self.run, self.number)
+    }
 }
 
 /// What all requests share.
@@ -98,7 +114,7 @@ impl Site {
         &self.engine
     }
 
-    fn next_request_id(&self) -> String {
-        format!("{:08x}-{:x}", self.run, self.requests.fetch_add(1, Ordering::Relaxed))
+    fn next_request_id(&self) -> RequestId {
+        RequestId { run: self.run, number: self.requests.fetch_add(1, Ordering::Relaxed) }
     }
 }

@@ -1,11 +1,13 @@
 //! The description of the interface (OpenAPI 3.1), made from the table of endpoints, and the page of who may do what, made from the same.
 
+use std::sync::LazyLock;
+
+use bytes::Bytes;
 use hyper::Method;
 use hyper::header::CACHE_CONTROL;
 use serde_json::{Map, Value, json};
 
-use super::reply::{HTML, JSON, LINES, OPENMETRICS, PROBLEM, Reply};
-use super::request::Request;
+use super::reply::{HTML, JSON, LINES, OPENMETRICS, PNG, PROBLEM, Reply, SVG};
 use super::route::{Body, ENDPOINTS, Endpoint, Operation};
 use crate::channel::problem::{self, Kind};
 use crate::channel::schema::draft_schema;
@@ -17,8 +19,9 @@ use crate::verify::verdict::Verdict;
 const DRAFT_EXAMPLE: &str = include_str!("../../../fixtures/drafts/10-multi-line.json");
 
 /// `GET /openapi.json`.
-pub(super) fn reply(_request: &Request) -> Reply {
-    Reply::json(&description()).header(CACHE_CONTROL, "public, max-age=300")
+pub(super) fn reply() -> Reply {
+    static TEXT: LazyLock<Bytes> = LazyLock::new(|| description().to_string().into());
+    Reply::new(JSON, TEXT.clone()).header(CACHE_CONTROL, "public, max-age=300")
 }
 
 /// What one endpoint says of itself beyond its row.
@@ -73,13 +76,14 @@ fn operation(endpoint: &Endpoint) -> Value {
         entry["content"][*content_type] = json!({ "schema": schema });
     }
     let anybody = endpoint.roles.has(Role::Anonymous);
-    let mut kinds = vec![Kind::Unauthorised, Kind::RequestTimeout, Kind::TooLarge, Kind::Internal, Kind::Unavailable, Kind::BadRequest];
+    let mut kinds =
+        vec![Kind::BadRequest, Kind::Unauthorised, Kind::RequestTimeout, Kind::TooLarge, Kind::Throttled, Kind::Internal, Kind::Unavailable];
     kinds.extend_from_slice(words.problems);
     if !anybody {
         kinds.push(Kind::Forbidden);
     }
     if endpoint.body != Body::None {
-        kinds.extend([Kind::UnsupportedMediaType, Kind::Throttled]);
+        kinds.push(Kind::UnsupportedMediaType);
     }
     for kind in kinds {
         let content = json!({ PROBLEM: { "schema": { "$ref": "#/components/schemas/Problem" } } });
@@ -199,6 +203,14 @@ fn words(operation: Operation) -> Words {
             parameters: invoice_path(),
             request: None,
             replies: vec![(200, JSON, named("Invoice"), "the invoice; each look is recorded")],
+            problems: &[Kind::NotFound],
+        },
+        Operation::InvoiceQr => Words {
+            zh: "签名二维码图片（仅限当事方）",
+            en: "the signed QR code of an invoice as PNG, or SVG by Accept",
+            parameters: invoice_path(),
+            request: None,
+            replies: vec![(200, PNG, text(), "the picture"), (200, SVG, text(), "the picture")],
             problems: &[Kind::NotFound],
         },
         Operation::Void => event("作废发票", "void an invoice of this month", invoice_path(), None),

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, HeaderValue};
+use hyper::header::ALLOW;
 use hyper::{Method, Response, StatusCode};
 
 use super::reply::{Reply, ReplyBody};
@@ -81,7 +81,7 @@ pub(super) async fn answer(site: Arc<Site>, peer: IpAddr, request: hyper::Reques
             (endpoint.name, handled)
         }
         Route::OtherMethod(allowed) if head.method == Method::OPTIONS => {
-            ("none", Ok(Reply::new("text/plain; charset=utf-8", "").status(StatusCode::NO_CONTENT).header(ALLOW, &allowed)))
+            ("none", Ok(Reply::new("text/plain; charset=utf-8", "").status(StatusCode::NO_CONTENT).header(ALLOW, allowed)))
         }
         Route::OtherMethod(allowed) => {
             let mut problem = Problem::new(Kind::MethodNotAllowed);
@@ -92,10 +92,10 @@ pub(super) async fn answer(site: Arc<Site>, peer: IpAddr, request: hyper::Reques
     };
     let reply = match handled {
         Ok(reply) => reply,
-        Err(Fault::Problem(problem)) => Reply::problem(&problem, language, &request_id),
+        Err(Fault::Problem(problem)) => Reply::problem(&problem, language, &request_id.to_string()),
         Err(Fault::Engine(error)) => {
             tracing::error!(request = %request_id, endpoint, %error, "a request failed");
-            Reply::problem(&problem::failed(&error), language, &request_id)
+            Reply::problem(&problem::failed(&error), language, &request_id.to_string())
         }
     };
     let took = begun.elapsed();
@@ -105,7 +105,6 @@ pub(super) async fn answer(site: Arc<Site>, peer: IpAddr, request: hyper::Reques
     if site.settings.log == RequestLog::All {
         tracing::info!(request = %request_id, endpoint, status, micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX), "answered");
     }
-    let request_id = HeaderValue::try_from(request_id).unwrap_or(HeaderValue::from_static("none"));
     reply.finish(request_id)
 }
 
@@ -166,6 +165,7 @@ async fn handle(
         Operation::IssueBulk => bulk::issue(request).await,
         Operation::CheckDraft => invoices::check(request).await,
         Operation::Invoice => invoices::invoice(request).await,
+        Operation::InvoiceQr => invoices::picture(request).await,
         Operation::Void => invoices::void(request).await,
         Operation::Status => invoices::status(request).await,
         Operation::Allot => administration::allot(request).await,
@@ -180,7 +180,7 @@ async fn handle(
         Operation::Health => Ok(Reply::new("text/plain; charset=utf-8", "ok\n")),
         Operation::Ready => ready(&request.site),
         Operation::Metrics => metrics(request).await,
-        Operation::OpenApi => Ok(openapi::reply(&request)),
+        Operation::OpenApi => Ok(openapi::reply()),
     }
 }
 
@@ -188,7 +188,7 @@ async fn handle(
 impl Request {
     /// A defect that a test asks for by a header: on the thread that serves the socket, or on one that may wait.
     async fn panic_if_planted(&self) -> Result<(), Fault> {
-        match self.head.headers.get("x-planted-panic").map(HeaderValue::as_bytes) {
+        match self.head.headers.get("x-planted-panic").map(|place| place.as_bytes()) {
             None => Ok(()),
             Some(b"blocking") => self.blocking(|_, _| panic!("planted")).await,
             Some(_) => panic!("planted"),
@@ -235,6 +235,7 @@ fn ready(site: &Site) -> Handled {
 }
 
 async fn metrics(request: Request) -> Handled {
+    verify::charge(&request)?;
     let site = Arc::clone(&request.site);
     // Reads files of the operating system.
     let text = request.blocking(move |engine, _| site.gauge(engine)).await?;

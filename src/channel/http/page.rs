@@ -17,13 +17,13 @@ use crate::verify::answer::Answer;
 const ROBOTS: HeaderName = HeaderName::from_static("x-robots-tag");
 
 pub(super) async fn page(request: &Request) -> Handled {
-    let wants_json = request.wants_json();
+    let wants_json = request.prefers("application/json", "text/html");
     let counting = if wants_json { Counting::Verification } else { Counting::Nothing };
     let question = question::of_payload(request.site.engine.host(), request.only_step());
     let asked = request.site.engine.ask(&question, &request.asker, counting)?;
     put_off(request, &asked)?;
     request.site.metrics.verdicts.get_or_create(&Named { name: asked.answer.verdict.name() }).inc();
-    let reply = if wants_json { Reply::new(JSON, answer::to_json(&asked.answer).to_string()) } else { Reply::new(HTML, html(&asked.answer)) };
+    let reply = if wants_json { Reply::new(JSON, answer::to_json_text(&asked.answer)) } else { Reply::new(HTML, html(&asked.answer)) };
     Ok(reply.header(REFERRER_POLICY, "no-referrer").header(ROBOTS, "noindex, nofollow").header(
         CONTENT_SECURITY_POLICY,
         "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",

@@ -6,6 +6,7 @@ use serde_json::json;
 use super::operation::{Fault, Handled};
 use super::reply::Reply;
 use super::request::Request;
+use super::verify::charge;
 use crate::channel::keys as public_keys;
 use crate::channel::problem::{Kind, Problem};
 use crate::ledger::Ledger;
@@ -19,6 +20,7 @@ pub(super) fn keys(request: &Request) -> Reply {
 
 /// `GET /v1/proofs/inclusion?index=&size=`.
 pub(super) async fn inclusion(request: Request) -> Handled {
+    charge(&request)?;
     let (index, size) = (request.required_number("index")?, request.number("size")?);
     let value = request
         .blocking(move |engine, _| {
@@ -45,6 +47,7 @@ pub(super) async fn inclusion(request: Request) -> Handled {
 
 /// `GET /v1/proofs/consistency?from=&to=`.
 pub(super) async fn consistency(request: Request) -> Handled {
+    charge(&request)?;
     let (from, to) = (request.required_number("from")?, request.number("to")?);
     let value = request
         .blocking(move |engine, _| {

@@ -15,6 +15,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::super::problem::{Kind, Language, Problem};
+use super::RequestId;
 use crate::verify::quota::Rate;
 
 /// JSON.
@@ -25,6 +26,10 @@ pub(super) const LINES: &str = "application/x-ndjson";
 pub(super) const PROBLEM: &str = "application/problem+json";
 /// A page.
 pub(super) const HTML: &str = "text/html; charset=utf-8";
+/// A picture.
+pub(super) const PNG: &str = "image/png";
+/// A picture that scales.
+pub(super) const SVG: &str = "image/svg+xml";
 /// What Prometheus reads.
 pub(super) const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -92,8 +97,8 @@ impl Reply {
     }
 
     /// With a header whose value is ours. One that is no header value is left out.
-    pub(super) fn header(mut self, name: HeaderName, value: &str) -> Reply {
-        if let Ok(value) = HeaderValue::from_str(value) {
+    pub(super) fn header(mut self, name: HeaderName, value: impl Into<String>) -> Reply {
+        if let Ok(value) = HeaderValue::try_from(value.into()) {
             self.headers.insert(name, value);
         }
         self
@@ -104,7 +109,7 @@ impl Reply {
         let Some(rate) = rate else { return self };
         let policy = format!("\"questions\";q={};w={}", rate.limit, rate.window_seconds);
         let left = format!("\"questions\";r={};t={}", rate.remaining, rate.reset_seconds);
-        self.header(RATE_LIMIT_POLICY, &policy).header(RATE_LIMIT, &left)
+        self.header(RATE_LIMIT_POLICY, policy).header(RATE_LIMIT, left)
     }
 
     /// A problem, in the caller's language.
@@ -114,10 +119,10 @@ impl Reply {
         reply.headers.insert(CONTENT_LANGUAGE, HeaderValue::from_static(language.tag()));
         reply.headers.insert(VARY, HeaderValue::from_static("accept-language"));
         if let Some(seconds) = problem.more.retry_after {
-            reply = reply.header(RETRY_AFTER, &seconds.to_string());
+            reply = reply.header(RETRY_AFTER, seconds.to_string());
         }
         if let Some(allow) = &problem.more.allow {
-            reply = reply.header(ALLOW, allow);
+            reply = reply.header(ALLOW, allow.as_str());
         }
         if problem.kind == Kind::Unauthorised {
             reply.headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"fapiao\""));
@@ -126,7 +131,7 @@ impl Reply {
     }
 
     /// The whole of it. What a reply does not say itself is not to be cached, guessed at or indexed.
-    pub(super) fn finish(self, request_id: HeaderValue) -> Response<ReplyBody> {
+    pub(super) fn finish(self, request_id: RequestId) -> Response<ReplyBody> {
         let mut response = Response::new(self.body);
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
@@ -134,7 +139,9 @@ impl Reply {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-        headers.insert(REQUEST_ID, request_id);
+        if let Ok(id) = HeaderValue::try_from(request_id.to_string()) {
+            headers.insert(REQUEST_ID, id);
+        }
         response
     }
 }

@@ -23,6 +23,8 @@ pub enum Operation {
     CheckDraft,
     /// An invoice and its receipt, for its parties.
     Invoice,
+    /// The signed QR code of an invoice as a picture, for its parties.
+    InvoiceQr,
     /// 作废.
     Void,
     /// Lost, stolen, abnormal, lifted.
@@ -123,12 +125,13 @@ const fn row(operation: Operation, name: &'static str, method: Method, path: &'s
 }
 
 /// Every endpoint, the busiest first.
-pub static ENDPOINTS: [Endpoint; 22] = [
+pub static ENDPOINTS: [Endpoint; 23] = [
     row(Operation::Verify, "verify", Method::POST, "/v1/verify", ANYBODY, SMALL),
     row(Operation::Issue, "issue", Method::POST, "/v1/invoices", ISSUERS, DRAFT),
     row(Operation::IssueBulk, "issue_bulk", Method::POST, "/v1/invoices/bulk", ISSUERS, Body::Lines),
     row(Operation::CheckDraft, "check_draft", Method::POST, "/v1/invoices/check", DRAFTERS, DRAFT),
     row(Operation::Invoice, "invoice", Method::GET, "/v1/invoices/{code}/{number}", PARTIES, Body::None),
+    row(Operation::InvoiceQr, "invoice_qr", Method::GET, "/v1/invoices/{code}/{number}/qr", PARTIES, Body::None),
     row(Operation::Void, "void", Method::POST, "/v1/invoices/{code}/{number}/void", DRAFTERS, Body::None),
     row(Operation::Status, "status", Method::POST, "/v1/invoices/{code}/{number}/status", ADMINISTRATORS, SMALL),
     row(Operation::Allot, "allot", Method::POST, "/v1/allotments", ADMINISTRATORS, SMALL),

@@ -10,12 +10,13 @@ use crate::channel::{answer, proof, question};
 use crate::engine::{Asked, Counting, EngineError};
 use crate::metrics::Named;
 use crate::verify::query::{Question, Typed};
+use crate::verify::quota::{Rate, Throttled};
 use crate::verify::verdict::Verdict;
 
 /// A question as it is sent: a QR text, or what is printed.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Body {
+pub struct Body {
     qr: Option<String>,
     code: Option<String>,
     number: Option<String>,
@@ -30,7 +31,8 @@ pub(super) struct Body {
 }
 
 impl Body {
-    fn question(self) -> Result<Question, Problem> {
+    /// The question, if the members are those of one.
+    pub fn question(self) -> Result<Question, Problem> {
         let typed = [&self.code, &self.number, &self.date, &self.amount, &self.check, &self.total, &self.seller_id, &self.buyer_id];
         let (qr, is_typed) = (self.qr, typed.iter().any(|member| member.is_some()));
         match (qr, self.code, self.number) {
@@ -75,12 +77,11 @@ pub(super) async fn verify(mut request: Request) -> Handled {
                     let signed = engine.sign_answer(&question, &answered)?;
                     object.insert("proof".into(), proof::to_json(&signed, engine.ledger().keys()));
                 }
-                Ok::<_, EngineError>(value)
+                Ok::<_, EngineError>(value.to_string().into_bytes())
             })
             .await??
-            .to_string()
     } else {
-        answer::to_json(&answered).to_string()
+        answer::to_json_text(&answered)
     };
     Ok(Reply::new(JSON, value).rate(&rate))
 }
@@ -88,11 +89,24 @@ pub(super) async fn verify(mut request: Request) -> Handled {
 /// A question that is not answered now: the answer says so, in the clothes of a problem, because that is what clients wait for.
 pub(super) fn put_off(request: &Request, asked: &Asked) -> Result<(), Problem> {
     let Some(throttled) = &asked.answer.throttled else { return Ok(()) };
-    request.site.metrics.throttled.get_or_create(&Named { name: throttled.reason.name() }).inc();
-    let mut problem = Problem::because(Kind::Throttled, throttled.chinese(), throttled.english()).after(throttled.retry_after);
+    let mut problem = throttled_problem(request, throttled, asked.rate);
     if let serde_json::Value::Object(members) = answer::to_json(&asked.answer) {
         problem.more.members = members;
     }
-    problem.more.rate = asked.rate;
     Err(problem)
+}
+
+/// Takes what one question costs, for what is asked of the log and not of an invoice.
+pub(super) fn charge(request: &Request) -> Result<(), Problem> {
+    match request.site.engine.charge(&request.asker) {
+        (rate, Some(throttled)) => Err(throttled_problem(request, &throttled, rate)),
+        (_, None) => Ok(()),
+    }
+}
+
+fn throttled_problem(request: &Request, throttled: &Throttled, rate: Option<Rate>) -> Problem {
+    request.site.metrics.throttled.get_or_create(&Named { name: throttled.reason.name() }).inc();
+    let mut problem = Problem::because(Kind::Throttled, throttled.chinese(), throttled.english()).after(throttled.retry_after);
+    problem.more.rate = rate;
+    problem
 }

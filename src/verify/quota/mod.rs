@@ -79,6 +79,13 @@ pub struct Known {
     tag: [u8; 16],
 }
 
+impl Known {
+    /// A signed QR code cannot be guessed and is what every owner has, so without a token it is free, whoever else uses up the address.
+    fn is_free(&self, question: &Question) -> bool {
+        self.class == Class::Address && matches!(question.query, Ok(Query::Signed(_)))
+    }
+}
+
 /// Why a question was not answered, and what helps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Throttled {
@@ -116,6 +123,10 @@ const BY_DIGITS: &[&str] = &["check (20 digits)"];
 const BY_AMOUNTS: &[&str] = &["total", "seller_id", "buyer_id"];
 
 impl Throttled {
+    fn too_many(rate: Rate) -> Throttled {
+        Throttled { reason: Reason::TooManyQuestions, retry_after: rate.retry_after.unwrap_or_default(), needed: &[] }
+    }
+
     /// Why and what to do, in Chinese.
     pub const fn chinese(&self) -> &'static str {
         match (self.reason, self.needed.len()) {
@@ -225,11 +236,9 @@ impl Quota {
         Some(Known { class, tag })
     }
 
-    /// Takes what questions cost from the asker's quota; the first ones may be asked as far as it goes. A signed QR code cannot be guessed and is what
-    /// every owner has, so without a token it is free, whoever else uses up the address.
+    /// Takes what questions cost from the asker's quota; the first ones may be asked as far as it goes.
     pub fn admit(&self, known: &Known, questions: &[Question], now: UnixMillis) -> Admission {
-        let is_free = |question: &Question| known.class == Class::Address && matches!(question.query, Ok(Query::Signed(_)));
-        let wanted = questions.iter().filter(|question| !is_free(question)).count();
+        let wanted = questions.iter().filter(|question| !known.is_free(question)).count();
         let rate = match u32::try_from(wanted).unwrap_or(u32::MAX) {
             0 => None,
             wanted => self.take(known, wanted, now),
@@ -237,17 +246,31 @@ impl Quota {
         let Some(rate) = rate else { return Admission::of_all(questions) };
         let mut left = rate.granted;
         let refused = questions.iter().map(|question| {
-            if is_free(question) {
+            if known.is_free(question) {
                 None
             } else if left > 0 {
                 left -= 1;
                 None
             } else {
-                Some(Throttled { reason: Reason::TooManyQuestions, retry_after: rate.retry_after.unwrap_or_default(), needed: &[] })
+                Some(Throttled::too_many(rate))
             }
         });
         let refused = refused.collect();
         Admission { rate: Some(rate), refused }
+    }
+
+    /// As [`Quota::admit`], for one question.
+    pub fn admit_one(&self, known: &Known, question: &Question, now: UnixMillis) -> (Option<Rate>, Option<Throttled>) {
+        if known.is_free(question) {
+            return (None, None);
+        }
+        self.charge(known, now)
+    }
+
+    /// Takes what one question costs, or says when it can be taken.
+    pub fn charge(&self, known: &Known, now: UnixMillis) -> (Option<Rate>, Option<Throttled>) {
+        let rate = self.take(known, 1, now);
+        (rate, rate.filter(|rate| rate.granted == 0).map(Throttled::too_many))
     }
 
     /// How many askers' buckets are not full: at most [`QUOTA_ASKERS_MAX`](crate::limits::QUOTA_ASKERS_MAX).

@@ -1,5 +1,6 @@
 //! The one scaffolding: a ledger in a directory of its own with a clock that the test sets, drafts, and questions about what was issued.
 
+mod demo;
 pub(crate) mod http;
 pub(crate) mod server;
 
@@ -37,6 +38,8 @@ use rocksdb::{DB, Options};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
+
+pub(crate) use demo::{Demo, shell, terminate, wait_for};
 
 pub(crate) const PASSPHRASE: &str = "correct horse battery staple";
 
@@ -129,7 +132,7 @@ impl Site {
 /// The program with these arguments.
 pub(crate) fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fapiao"));
-    command.args(arguments).env_remove("FAPIAO_PASSPHRASE_FILE");
+    command.args(arguments).env_remove("FAPIAO_PASSPHRASE_FILE").env_remove("FAPIAO_TOKEN");
     command
 }
 

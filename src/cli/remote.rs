@@ -1,0 +1,333 @@
+//! A server in place of a data directory: `--server URL` of `fapiao verify` and `fapiao issue`.
+//!
+//! What may succeed later is tried again a bounded number of times, as late as the server says. A reply that was lost is no reason to stop either: the
+//! same again gets the first receipt.
+
+use std::collections::VecDeque;
+use std::io::{BufRead, Write};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use clap::Args;
+use crossbeam_channel::bounded;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::header::{ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER};
+use hyper::{Method, Request, Response, StatusCode, Uri};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+
+use super::{Exit, Failure};
+use crate::channel::json::parse_draft;
+use crate::channel::lines::Drafts;
+use crate::limits::{
+    REMOTE_BATCH_BYTES, REMOTE_BATCH_MAX, REMOTE_CONNECT_SECS, REMOTE_LINE_BYTES_MAX, REMOTE_SILENCE_SECS, REMOTE_TRIES_MAX, REMOTE_WAIT_SECS_MAX,
+};
+
+/// A server, and what lets us in.
+#[derive(Args)]
+pub(super) struct ServerOptions {
+    /// Ask this server rather than a data directory: http://HOST:PORT 服务器地址
+    #[arg(long, value_name = "URL", conflicts_with = "data")]
+    server: Option<String>,
+    /// Token for the server; in the environment other users of the machine do not see it 访问令牌
+    #[arg(long, value_name = "TOKEN", env = "FAPIAO_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+}
+
+impl ServerOptions {
+    /// The server, if one is named.
+    pub(super) fn remote(self) -> Result<Option<Remote>, Failure> {
+        let Some(url) = self.server else { return Ok(None) };
+        let wrong = |why: &str| Failure::Usage(format!("--server {url}: {why}"));
+        let uri: Uri = url.parse().map_err(|_| wrong("no address; http://HOST:PORT"))?;
+        match uri.scheme_str() {
+            Some("http") => {}
+            Some("https") => return Err(wrong("TLS is spoken by a proxy before the server; give the http:// address behind it")),
+            Some(_) | None => return Err(wrong("no address; http://HOST:PORT")),
+        }
+        let authority = uri.authority().filter(|authority| !authority.as_str().contains('@') && !authority.host().is_empty());
+        let authority = authority.ok_or_else(|| wrong("no address; http://HOST:PORT"))?;
+        if uri.path() != "/" || uri.query().is_some() {
+            return Err(wrong("nothing may follow HOST:PORT"));
+        }
+        let address = format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(80));
+        let token = match &self.token {
+            None => None,
+            Some(token) => {
+                let value = HeaderValue::try_from(format!("Bearer {}", token.trim()));
+                let mut value = value.map_err(|_| Failure::Usage("the token has characters that no token has".to_owned()))?;
+                value.set_sensitive(true);
+                Some(value)
+            }
+        };
+        let host = HeaderValue::from_str(authority.as_str()).map_err(|_| wrong("no address; http://HOST:PORT"))?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        Ok(Some(Remote { runtime, address, host, token }))
+    }
+}
+
+/// A server that is asked.
+pub(super) struct Remote {
+    runtime: tokio::runtime::Runtime,
+    address: String,
+    host: HeaderValue,
+    token: Option<HeaderValue>,
+}
+
+/// Why a request has no result.
+struct Setback {
+    exit: Exit,
+    text: String,
+    /// After how many seconds the same may succeed; none if it never will.
+    again_after: Option<u64>,
+}
+
+impl Setback {
+    /// The reply never came, or broke off.
+    fn lost(why: impl std::fmt::Display) -> Setback {
+        Setback { exit: Exit::Unavailable, text: why.to_string(), again_after: Some(1) }
+    }
+
+    /// The server said why.
+    fn told(status: StatusCode, retry_after: Option<u64>, body: &[u8]) -> Setback {
+        let problem: Value = serde_json::from_slice(body).unwrap_or_default();
+        let member = |name: &str| problem.get(name).and_then(Value::as_str);
+        let said: Vec<&str> = [member("title"), member("detail")].into_iter().flatten().collect();
+        let text = if said.is_empty() { format!("HTTP {status}") } else { format!("HTTP {}: {}", status.as_u16(), said.join(": ")) };
+        let (exit, again_after) = match status {
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE | StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => {
+                (Exit::Unavailable, Some(retry_after.unwrap_or(1)))
+            }
+            status if status.is_server_error() => (Exit::Unavailable, None),
+            _ => (Exit::Usage, None),
+        };
+        Setback { exit, text, again_after }
+    }
+}
+
+/// How often the same may still be tried.
+struct Tries(u32);
+
+impl Tries {
+    fn new() -> Tries {
+        Tries(REMOTE_TRIES_MAX - 1)
+    }
+
+    /// Waits until the same may be tried again, or says that this was the last time.
+    fn wait(&mut self, remote: &Remote, setback: &Setback) -> Result<(), Failure> {
+        match setback.again_after {
+            Some(seconds) if seconds <= REMOTE_WAIT_SECS_MAX && self.0 > 0 => {
+                self.0 -= 1;
+                std::thread::sleep(Duration::from_secs(seconds));
+                Ok(())
+            }
+            Some(_) | None => Err(Failure::Server { exit: setback.exit, text: format!("http://{}: {}", remote.address, setback.text) }),
+        }
+    }
+}
+
+/// A draft on its way, and the line on which it began.
+struct Place {
+    line: u64,
+    /// Answered here already, because it is no draft: the server is not asked.
+    answered: Option<Value>,
+    bytes: Vec<u8>,
+}
+
+impl Remote {
+    /// What the server says to a question or a single draft.
+    pub(super) fn ask(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        let body = Bytes::from(body.to_string());
+        let mut tries = Tries::new();
+        loop {
+            let asked = self.runtime.block_on(async {
+                let reply = self.send(path, "application/json", body.clone()).await?;
+                let whole = within(REMOTE_SILENCE_SECS, reply.into_body().collect()).await?.map_err(Setback::lost)?;
+                serde_json::from_slice(&whole.to_bytes()).map_err(|error| Setback::lost(format!("the reply is not JSON: {error}")))
+            });
+            match asked {
+                Ok(value) => return Ok(value),
+                Err(setback) => tries.wait(self, &setback)?,
+            }
+        }
+    }
+
+    /// Sends drafts as they come, several at a time where they come faster than they are answered, and writes one line for each, in their order.
+    pub(super) fn issue(&self, input: impl BufRead + Send + 'static, out: &mut impl Write, count: &dyn Fn()) -> Result<Exit, Failure> {
+        let (drafts_in, drafts) = bounded(REMOTE_BATCH_MAX);
+        // Nothing ends a read of standard input, so nobody waits for this thread.
+        std::thread::Builder::new().name("reader".into()).spawn(move || {
+            let mut input = Drafts::new(input);
+            loop {
+                let (draft, is_last) = match input.next_draft() {
+                    Ok(Some(draft)) => (Ok(draft), false),
+                    Ok(None) => return,
+                    Err(error) => (Err(error), true),
+                };
+                if drafts_in.send(draft).is_err() || is_last {
+                    return;
+                }
+            }
+        })?;
+        let mut worst = Exit::Fine;
+        while let Ok(first) = drafts.recv() {
+            let (mut batch, mut size, mut broken) = (VecDeque::new(), 0, None);
+            let mut next = Some(first);
+            while let Some(read) = next.take() {
+                match read {
+                    Err(error) => broken = Some(error),
+                    Ok((line, bytes)) => {
+                        size += bytes.len();
+                        let answered =
+                            parse_draft(&bytes).err().map(|error| json!({ "status": "malformed", "en": error.to_string(), "zh": "不是有效的JSON" }));
+                        batch.push_back(Place { line, answered, bytes });
+                        if batch.len() < REMOTE_BATCH_MAX && size < REMOTE_BATCH_BYTES {
+                            next = drafts.try_recv().ok();
+                        }
+                    }
+                }
+            }
+            let mut tell = |place: Place, mut value: Value| -> Result<(), Failure> {
+                worst = worst.max(exit_of(&value));
+                if let Some(object) = value.as_object_mut() {
+                    object.insert("line".into(), place.line.into());
+                }
+                writeln!(out, "{value}")?;
+                out.flush()?;
+                count();
+                Ok(())
+            };
+            let mut tries = Tries::new();
+            while let Err(setback) = self.submit(&mut batch, &mut tell)? {
+                if let Err(failure) = tries.wait(self, &setback) {
+                    // Refused as a whole, none was read; otherwise nobody knows what was.
+                    if setback.exit == Exit::Unavailable {
+                        for place in batch.drain(..) {
+                            let value = place.answered.clone().unwrap_or_else(|| unavailable(&setback.text));
+                            tell(place, value)?;
+                        }
+                    }
+                    return Err(failure);
+                }
+            }
+            if let Some(error) = broken {
+                return Err(error.into());
+            }
+        }
+        Ok(worst)
+    }
+
+    /// Submits what is left of a batch and takes from it what was answered.
+    fn submit(
+        &self,
+        batch: &mut VecDeque<Place>,
+        tell: &mut impl FnMut(Place, Value) -> Result<(), Failure>,
+    ) -> Result<Result<(), Setback>, Failure> {
+        let mut body = BytesMut::new();
+        for place in batch.iter().filter(|place| place.answered.is_none()) {
+            body.extend_from_slice(place.bytes.trim_ascii());
+            body.extend_from_slice(b"\n");
+        }
+        let answer_here = |batch: &mut VecDeque<Place>, tell: &mut dyn FnMut(Place, Value) -> Result<(), Failure>| {
+            while let Some(mut place) = batch.pop_front_if(|place| place.answered.is_some()) {
+                let value = place.answered.take().unwrap_or_default();
+                tell(place, value)?;
+            }
+            Ok::<(), Failure>(())
+        };
+        answer_here(batch, tell)?;
+        if batch.is_empty() {
+            return Ok(Ok(()));
+        }
+        self.runtime.block_on(async {
+            let mut reply = match self.send("/v1/invoices/bulk", "application/x-ndjson", body.freeze()).await {
+                Ok(reply) => reply.into_body(),
+                Err(setback) => return Ok(Err(setback)),
+            };
+            let mut buffer = BytesMut::new();
+            loop {
+                let piece = match within(REMOTE_SILENCE_SECS, reply.frame()).await {
+                    Ok(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
+                    Ok(None) if batch.is_empty() => return Ok(Ok(())),
+                    Ok(None) => return Ok(Err(Setback::lost("the reply ended early"))),
+                    Ok(Some(Err(error))) => return Ok(Err(Setback::lost(error))),
+                    Err(setback) => return Ok(Err(setback)),
+                };
+                buffer.extend_from_slice(&piece);
+                while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
+                    let line = buffer.split_to(end + 1);
+                    let value: Value = match serde_json::from_slice(&line) {
+                        Ok(value) => value,
+                        Err(error) => return Ok(Err(Setback::lost(format!("a line of the reply is not JSON: {error}")))),
+                    };
+                    if value.get("status").and_then(Value::as_str) == Some("broken_off") {
+                        return Ok(Err(Setback::lost("the server did not read to the end")));
+                    }
+                    let Some(place) = batch.pop_front() else { return Ok(Ok(())) };
+                    tell(place, value)?;
+                    answer_here(batch, tell)?;
+                }
+                if buffer.len() > REMOTE_LINE_BYTES_MAX {
+                    return Ok(Err(Setback::lost("a line of the reply is too long")));
+                }
+            }
+        })
+    }
+
+    /// Sends a request on a connection of its own. A reply that is no success is a setback.
+    async fn send(&self, path: &str, content_type: &'static str, body: Bytes) -> Result<Response<Incoming>, Setback> {
+        let connecting = async {
+            let stream = TcpStream::connect(&self.address).await?;
+            stream.set_nodelay(true)?;
+            Ok::<_, std::io::Error>(stream)
+        };
+        let stream = within(REMOTE_CONNECT_SECS, connecting).await?.map_err(Setback::lost)?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(Setback::lost)?;
+        // How the connection ends is seen by whoever reads the reply.
+        tokio::spawn(async move { drop(connection.await) });
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = path.parse().map_err(Setback::lost)?;
+        let headers = request.headers_mut();
+        headers.insert(HOST, self.host.clone());
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        headers.insert(ACCEPT_LANGUAGE, HeaderValue::from_static("en"));
+        if let Some(token) = &self.token {
+            headers.insert(AUTHORIZATION, token.clone());
+        }
+        let reply = within(REMOTE_SILENCE_SECS, sender.send_request(request)).await?.map_err(Setback::lost)?;
+        if reply.status().is_success() {
+            return Ok(reply);
+        }
+        let status = reply.status();
+        let retry_after = reply.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let told = within(REMOTE_SILENCE_SECS, http_body_util::Limited::new(reply.into_body(), REMOTE_LINE_BYTES_MAX).collect()).await?;
+        let told = told.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        Err(Setback::told(status, retry_after, &told))
+    }
+}
+
+async fn within<T>(seconds: u64, work: impl Future<Output = T>) -> Result<T, Setback> {
+    let silent = |_| Setback::lost(format!("nothing was heard for {seconds} s"));
+    tokio::time::timeout(Duration::from_secs(seconds), work).await.map_err(silent)
+}
+
+/// As the server says it of a draft that it did not decide.
+fn unavailable(why: &str) -> Value {
+    json!({
+        "status": "unavailable",
+        "en": format!("{why}; whether it was logged is unknown: submit it again, the same again gets the first receipt"),
+        "zh": "服务器未答复；是否已登记未知：请再次提交，相同内容得到首次的回执",
+    })
+}
+
+fn exit_of(line: &Value) -> Exit {
+    match line.get("status").and_then(Value::as_str) {
+        Some("logged" | "repeated" | "acceptable") => Exit::Fine,
+        Some("faulty" | "refused") => Exit::Other,
+        Some("malformed") => Exit::Usage,
+        Some(_) | None => Exit::Unavailable,
+    }
+}
