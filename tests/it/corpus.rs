@@ -97,6 +97,7 @@ fn seeds() -> Vec<Seed> {
     of_questions(&mut add);
     of_numbers(&mut add);
     of_values(&mut add);
+    of_requests(&mut add);
     seeds
 }
 
@@ -117,6 +118,19 @@ fn of_drafts(add: &mut impl FnMut(&'static str, &str, Vec<u8>)) {
         add("draft", name, json);
         add("face", name, canonical::encode_face(&invoice.face()));
         add("rest", name, [&[u8::try_from(choice).expect("one of twelve")][..], &rest].concat());
+    }
+}
+
+/// What a request says in its head and in its body.
+fn of_requests(add: &mut impl FnMut(&'static str, &str, Vec<u8>)) {
+    for (name, lines) in [
+        ("typed", ["/v1/verify", "", "en", "", "", r#"{"code":"033001900111","number":"00000001","date":"2019-11-11","check":"123456"}"#]),
+        ("scanned", ["/v1/verify", "", "zh-CN,en;q=0.5", "198.51.100.7", "10.0.0.2", r#"{"qr":"01,10,","proof":true}"#]),
+        ("invoice", ["/v1/invoices/033001900111/00000001/void", "", "", "::1", "", ""]),
+        ("proof", ["/v1/proofs/inclusion", "index=7&size=60", "fr;q=0.1", "", "::ffff:10.0.0.2", "[]"]),
+        ("page", ["/q/AE", "from=1&to=2&limit=3&after=00", "*", "x", "", "{}"]),
+    ] {
+        add("request", name, lines.join("\n").into());
     }
 }
 

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Output, Stdio};
 use fapiao::domain::caller::Role;
 use serde_json::{Value, json};
 
-use crate::support::server::{CONFIGURATION, Demo, Running};
+use crate::support::server::{CONFIGURATION, Made, Running};
 
 /// Examples for an operation, beside those that cover each keyword of its schemas: about 900 requests in all for each role.
 const EXAMPLES: &str = "5";
@@ -39,7 +39,7 @@ fn answered(running: &Running, endpoint: &str) -> Vec<(u16, u64)> {
 
 #[test]
 fn it_finds_nothing_as_any_role() {
-    let demo = Demo::served(CONFIGURATION);
+    let demo = Made::served(CONFIGURATION);
     let scratch = tempfile::tempdir().expect("a directory");
     let url = format!("http://{}/openapi.json", demo.running.address);
     // Two at a time: so many cores have the machines that run this.
@@ -75,7 +75,7 @@ fn it_finds_nothing_as_any_role() {
 /// A description that lies, one lie at a time, is found out.
 #[test]
 fn it_finds_a_planted_lie() {
-    let demo = Demo::served(CONFIGURATION);
+    let demo = Made::served(CONFIGURATION);
     let scratch = tempfile::tempdir().expect("a directory");
     let url = format!("http://{}", demo.running.address);
     let description: Value = demo.running.ask("GET", "/openapi.json", &[], b"").json();

@@ -31,8 +31,10 @@ use tokio::sync::Semaphore;
 
 pub use openapi::{access_page, description};
 pub use reply::ReplyBody;
-pub use route::{Body, ENDPOINTS, Endpoint, Operation, Roles};
+pub use request::{forwarded, parameter};
+pub use route::{Body, ENDPOINTS, Endpoint, Operation, Roles, Route, Steps, find};
 pub use serve::{Listening, ServeError, Served, Server};
+pub use verify::Body as QuestionBody;
 
 use crate::engine::Engine;
 use crate::limits::{BULK_AT_ONCE_MAX, HTTP_BODIES_KIB_MAX, HTTP_SUBMISSIONS_MAX};

@@ -188,7 +188,7 @@ async fn handle(
 impl Request {
     /// A defect that a test asks for by a header: on the thread that serves the socket, or on one that may wait.
     async fn panic_if_planted(&self) -> Result<(), Fault> {
-        match self.head.headers.get("x-planted-panic").map(HeaderValue::as_bytes) {
+        match self.head.headers.get("x-planted-panic").map(|place| place.as_bytes()) {
             None => Ok(()),
             Some(b"blocking") => self.blocking(|_, _| panic!("planted")).await,
             Some(_) => panic!("planted"),

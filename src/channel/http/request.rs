@@ -51,22 +51,34 @@ pub(super) fn bearer(head: &Parts) -> Result<Option<&str>, Problem> {
     token.map(Some).ok_or_else(|| Problem::because(Kind::Unauthorised, zh, "Authorization is not Bearer and a token"))
 }
 
-/// Where a request comes from: the peer or, if that is a proxy whose word is taken, the last address before it that is not one.
+/// Where a request comes from, by its peer and its `X-Forwarded-For`.
 pub(super) fn origin(head: &Parts, peer: IpAddr, proxies: &[IpAddr]) -> IpAddr {
-    let mut origin = peer.to_canonical();
-    if !proxies.contains(&origin) {
-        return origin;
-    }
     let lists = head.headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
-    let hops: Vec<&str> = lists.flat_map(|list| list.split(',')).collect();
-    for hop in hops.into_iter().rev() {
-        let Ok(address) = hop.trim().parse::<IpAddr>() else { break };
-        origin = address.to_canonical();
+    forwarded(peer, &lists.collect::<Vec<_>>(), proxies)
+}
+
+/// The peer or, if that is a proxy whose word is taken, the last address before it that is not one. What a client wrote itself is further in front.
+pub fn forwarded(peer: IpAddr, lists: &[&str], proxies: &[IpAddr]) -> IpAddr {
+    let mut origin = peer.to_canonical();
+    for hop in lists.iter().rev().flat_map(|list| list.rsplit(',')) {
         if !proxies.contains(&origin) {
             break;
         }
+        let Ok(address) = hop.trim().parse::<IpAddr>() else { break };
+        origin = address.to_canonical();
     }
     origin
+}
+
+/// A parameter of a query as it is written, an error if it is there twice. None of ours has anything in it that would have to be escaped.
+pub fn parameter<'a>(query: &'a str, name: &str) -> Result<Option<&'a str>, Problem> {
+    let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    let mut values = pairs.filter(|(key, _)| *key == name).map(|(_, value)| value);
+    let first = values.next();
+    match values.next() {
+        Some(_) => Err(Problem::because(Kind::BadRequest, format!("参数 {name} 重复"), format!("the parameter {name} is there twice"))),
+        None => Ok(first),
+    }
 }
 
 impl Request {
@@ -85,15 +97,9 @@ impl Request {
         id.map(|(code, number)| InvoiceId { code, number }).ok_or_else(no_invoice)
     }
 
-    /// A parameter of the query as it is written, an error if it is there twice. None of ours has anything in it that would have to be escaped.
+    /// A parameter of the query.
     pub(super) fn parameter(&self, name: &str) -> Result<Option<&str>, Problem> {
-        let pairs = self.head.uri.query().unwrap_or_default().split('&');
-        let mut values = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).filter(|(key, _)| *key == name);
-        let first = values.next().map(|(_, value)| value);
-        match values.next() {
-            Some(_) => Err(Problem::because(Kind::BadRequest, format!("参数 {name} 重复"), format!("the parameter {name} is there twice"))),
-            None => Ok(first),
-        }
+        parameter(self.head.uri.query().unwrap_or_default(), name)
     }
 
     /// A parameter that is a whole number.
@@ -126,6 +132,10 @@ impl Request {
     /// The body as JSON of this shape.
     pub(super) async fn json<T: DeserializeOwned>(&mut self, limit: usize) -> Result<T, Problem> {
         let held = self.read(limit).await?;
+        // A list would be read as well, by the order of the members, which nobody was promised.
+        if held.bytes.trim_ascii_start().first() != Some(&b'{') {
+            return Err(Problem::because(Kind::BadRequest, "请求内容应为一个 JSON 对象", "the body is not a JSON object"));
+        }
         serde_json::from_slice(&held.bytes).map_err(|error| {
             let place = format!("{error}");
             Problem::because(Kind::BadRequest, format!("JSON 内容有误：{place}"), format!("the body: {place}"))

@@ -16,7 +16,7 @@ use crate::verify::verdict::Verdict;
 /// A question as it is sent: a QR text, or what is printed.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Body {
+pub struct Body {
     qr: Option<String>,
     code: Option<String>,
     number: Option<String>,
@@ -31,7 +31,8 @@ pub(super) struct Body {
 }
 
 impl Body {
-    fn question(self) -> Result<Question, Problem> {
+    /// The question, if the members are those of one.
+    pub fn question(self) -> Result<Question, Problem> {
         let typed = [&self.code, &self.number, &self.date, &self.amount, &self.check, &self.total, &self.seller_id, &self.buyer_id];
         let (qr, is_typed) = (self.qr, typed.iter().any(|member| member.is_some()));
         match (qr, self.code, self.number) {

@@ -4,6 +4,7 @@
 
 pub mod bytes;
 pub mod draft;
+pub mod http;
 pub mod sealed;
 pub mod text;
 
@@ -27,7 +28,7 @@ impl Subject {
 pub type Target = fn(&[u8], Subject) -> bool;
 
 /// Every target; its corpus and its binary have the same name.
-pub const TARGETS: [(&str, Target); 19] = [
+pub const TARGETS: [(&str, Target); 20] = [
     ("face", bytes::face),
     ("rest", bytes::rest),
     ("event", bytes::event),
@@ -47,4 +48,5 @@ pub const TARGETS: [(&str, Target); 19] = [
     ("upper", text::upper),
     ("scalar", text::scalar),
     ("answer_file", sealed::answer_file),
+    ("request", http::request),
 ];

@@ -1,4 +1,4 @@
-//! `fapiao serve` and `fapiao demo` as processes of their own, with a token for each role.
+//! `fapiao serve` as a process of its own, with a token for each role.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -156,25 +156,16 @@ fn serve(site: &Site, configuration: &str) -> Running {
     Running::start(site.program(&["serve", "--listen", "127.0.0.1:0", "--config", path.to_str().expect("UTF-8")]), log)
 }
 
-/// `fapiao demo`, and what its `--json` says.
-pub(crate) struct Demo {
+/// The ledger that a demo made, served with another configuration than a demo has.
+pub(crate) struct Made {
     pub(crate) running: Running,
+    /// What `--json` wrote; its address is not the one that is served.
     pub(crate) made: Value,
     _root: TempDir,
 }
 
-impl Demo {
-    pub(crate) fn new() -> Demo {
-        let root = tempfile::tempdir().expect("a directory");
-        let path = |name: &str| root.path().join(name).into_os_string().into_string().expect("UTF-8");
-        let log = File::create(path("log")).expect("a log");
-        let running = Running::start(program(&["demo", "--listen", "127.0.0.1:0", "--data", &path("ledger"), "--json", &path("made.json")]), log);
-        let made = serde_json::from_slice(&fs::read(path("made.json")).expect("readable")).expect("JSON");
-        Demo { running, made, _root: root }
-    }
-
-    /// What a demo made, served with this configuration.
-    pub(crate) fn served(configuration: &str) -> Demo {
+impl Made {
+    pub(crate) fn served(configuration: &str) -> Made {
         let root = tempfile::tempdir().expect("a directory");
         let path = |name: &str| root.path().join(name).into_os_string().into_string().expect("UTF-8");
         let made = program(&["demo", "--once", "--data", &path("ledger"), "--json", &path("made.json")]).output().expect("run");
@@ -184,7 +175,7 @@ impl Demo {
         let serve = program(&["serve", "--listen", "127.0.0.1:0", "--data", &path("ledger"), "--config", &path("serve.toml")]);
         let running = Running::start(serve, log);
         let made = serde_json::from_slice(&fs::read(path("made.json")).expect("readable")).expect("JSON");
-        Demo { running, made, _root: root }
+        Made { running, made, _root: root }
     }
 
     /// The header with the token of this role.
