@@ -102,7 +102,7 @@ faults: tools-test ## the tests that break things: crashes, a simulated disk, pl
 # Last, so that a run ends with its summary.
 tests:
 	$(step) "tests"
-	@export FAPIAO_PYTHON=$$(.ci/tools python) FAPIAO_SCHEMATHESIS=$$(.ci/tools schemathesis); \
+	@export FAPIAO_PYTHON=$$(.ci/tools python) FAPIAO_PROMTOOL=$$(.ci/tools promtool) FAPIAO_SCHEMATHESIS=$$(.ci/tools schemathesis); \
 	if cargo nextest --version >/dev/null 2>&1; then \
 		cargo nextest run --release --locked; \
 	else \

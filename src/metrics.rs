@@ -79,8 +79,12 @@ pub struct Metrics {
     pub resident_memory: Gauge<i64, AtomicI64>,
     /// Files and sockets of the process.
     pub open_files: Gauge<i64, AtomicI64>,
+    /// How many of those the system allows.
+    pub open_files_limit: Gauge<i64, AtomicI64>,
     /// Free space where the data directory lies, bytes.
     pub disk_free: Gauge<i64, AtomicI64>,
+    /// All space there, bytes.
+    pub disk_size: Gauge<i64, AtomicI64>,
     /// When the process began to serve, seconds since 1970.
     pub started: Gauge<i64, AtomicI64>,
 }
@@ -121,7 +125,9 @@ impl Metrics {
             ledger_behind: Gauge::default(),
             resident_memory: Gauge::default(),
             open_files: Gauge::default(),
+            open_files_limit: Gauge::default(),
             disk_free: Gauge::default(),
+            disk_size: Gauge::default(),
             started: Gauge::default(),
         };
         let mut registry = std::mem::take(&mut metrics.registry);
@@ -151,6 +157,8 @@ impl Metrics {
         registry.register("ledger_behind", "1 if more was signed elsewhere than this copy has", metrics.ledger_behind.clone());
         registry.register_with_unit("resident_memory", "Resident memory of the process", Unit::Bytes, metrics.resident_memory.clone());
         registry.register("open_files", "Files and sockets of the process", metrics.open_files.clone());
+        registry.register("open_files_limit", "Files and sockets that the system allows the process", metrics.open_files_limit.clone());
+        registry.register_with_unit("disk_size", "All space where the data directory lies", Unit::Bytes, metrics.disk_size.clone());
         registry.register_with_unit("disk_free", "Free space where the data directory lies", Unit::Bytes, metrics.disk_free.clone());
         registry.register_with_unit("started", "When the process began to serve since 1970", Unit::Seconds, metrics.started.clone());
         metrics.registry = registry;

@@ -199,7 +199,9 @@ impl Book {
         let postgres = servers::postgres(cores[0], &directories[1]);
         let skipped = [("Redis", redis.is_none()), ("PostgreSQL", postgres.is_none())].into_iter().filter(|(_, missing)| *missing);
         let skipped = skipped.map(|(name, _)| name).collect();
-        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target"), PathBuf::from);
+        // This program is TARGET/PROFILE/deps/NAME.
+        let program = std::env::current_exe().expect("this program");
+        let target = program.ancestors().nth(3).map_or_else(|| PathBuf::from("target"), Path::to_path_buf);
         let book = Book {
             machine: Machine::read(),
             count,

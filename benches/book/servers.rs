@@ -52,9 +52,13 @@ impl Running {
                 let fields: Vec<&str> = fields.split_whitespace().collect();
                 let number = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok());
                 let own: i32 = head.split(' ').next()?.parse().ok()?;
-                // Fields 4, 14 and 15. What children have used that are gone, in 16 and 17, was theirs while they ran.
-                let ours = own == pid || number(1)? == u64::try_from(pid).ok()?;
-                ours.then(|| number(11).zip(number(12)).map(|(user, system)| user + system))?
+                // Field 4 is the parent; 14 and 15 are its own time, 16 and 17 that of children that are gone.
+                let fields = match () {
+                    () if own == pid => 11..15,
+                    () if number(1)? == u64::try_from(pid).ok()? => 11..13,
+                    () => return None,
+                };
+                Some(fields.filter_map(number).sum::<u64>())
             })
             .sum();
         ticks as f64 / 100.0

@@ -12,6 +12,9 @@ use crate::engine::read_bounded;
 use crate::limits::{CONFIG_BYTES_MAX, HTTP_CONNECTIONS_MAX, HTTP_DRAIN_SECS, HTTP_THREADS_MAX, ISSUE_DAYS_BACK, PROXIES_MAX};
 use crate::verify::quota::{Policies, Policy};
 
+/// Every key with its default and what it means: what `--print-config` fills in.
+const EXAMPLE: &str = include_str!("../../deploy/fapiao.toml");
+
 /// Everything that can be configured.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -240,9 +243,23 @@ impl Configuration {
         Ok(configuration)
     }
 
-    /// The configuration as a file that says the same.
+    /// The configuration as a file that says the same, with what each line means.
     pub(super) fn print(&self) -> Result<String, Failure> {
-        toml::to_string(self).map_err(|error| Failure::Usage(error.to_string()))
+        let whole = toml::Table::try_from(self).map_err(|error| Failure::Usage(error.to_string()))?;
+        let mut table = &whole;
+        let mut printed = String::with_capacity(EXAMPLE.len());
+        for line in EXAMPLE.lines() {
+            if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+                table = whole.get(name).and_then(toml::Value::as_table).unwrap_or(table);
+            }
+            // What has no default stands in the example behind a mark, as a line that would do.
+            match line.trim_start_matches('#').split_once(" = ").and_then(|(key, _)| Some((key, table.get(key)?))) {
+                Some((key, value)) => writeln!(printed, "{key} = {value}"),
+                None => writeln!(printed, "{line}"),
+            }
+            .map_err(|error| Failure::Usage(error.to_string()))?;
+        }
+        Ok(printed)
     }
 }
 
@@ -270,6 +287,24 @@ mod tests {
         let text = Configuration::default().print().expect("TOML");
         let again = Configuration::parse(&text).expect("the same");
         assert_eq!(again.print().expect("TOML"), text);
+    }
+
+    #[test]
+    fn the_example_says_every_default() {
+        let printed = Configuration::default().print().expect("TOML");
+        assert_eq!(printed, EXAMPLE, "deploy/fapiao.toml is what --print-config prints");
+    }
+
+    #[test]
+    fn what_is_printed_says_every_key() {
+        let mut configuration = Configuration { data: Some("/a \"b\"".into()), passphrase_file: Some("/p".into()), ..Configuration::default() };
+        configuration.http.proxies = vec!["10.0.0.1".parse().expect("an address"), "::1".parse().expect("an address")];
+        configuration.log.level = Level::Debug;
+        configuration.quota.key_burst = 7;
+        let printed = configuration.print().expect("TOML");
+        let read = |text: &str| toml::from_str::<toml::Table>(text).expect("TOML");
+        assert_eq!(read(&printed), read(&toml::to_string(&configuration).expect("TOML")));
+        assert!(Configuration::parse(&printed).is_ok());
     }
 
     #[test]

@@ -173,10 +173,16 @@ impl Demo {
 /// A token for each role that has one, by the role's name.
 type Tokens = BTreeMap<&'static str, Zeroizing<String>>;
 
-/// Writes a file with tokens in it, in place of one that is there: only its owner may read it.
+/// Writes a file with tokens in it, in place of one that is there: only its owner may read it, and whoever waits for it finds all of it.
 fn write_for_owner(path: &Path, text: &str) -> Result<(), Failure> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    Ok(file.write_all(text.as_bytes())?)
+    let is_special = std::fs::metadata(path).is_ok_and(|there| !there.is_file());
+    let begun = if is_special { path.to_owned() } else { path.with_added_extension("new") };
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&begun)?;
+    file.write_all(text.as_bytes())?;
+    if !is_special {
+        std::fs::rename(&begun, path)?;
+    }
+    Ok(())
 }
 
 /// What `--json` writes.

@@ -53,10 +53,10 @@ impl ServerOptions {
             return Err(wrong("nothing may follow HOST:PORT"));
         }
         let address = format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(80));
-        let token = match &self.token {
+        let token = match self.token.as_deref().map(str::trim).filter(|token| !token.is_empty()) {
             None => None,
             Some(token) => {
-                let value = HeaderValue::try_from(format!("Bearer {}", token.trim()));
+                let value = HeaderValue::try_from(format!("Bearer {token}"));
                 let mut value = value.map_err(|_| Failure::Usage("the token has characters that no token has".to_owned()))?;
                 value.set_sensitive(true);
                 Some(value)

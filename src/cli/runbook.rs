@@ -10,7 +10,7 @@ const PAGE: &str = include_str!("../manual/runbook.md");
 /// `fapiao runbook`
 #[derive(Args)]
 pub(super) struct Runbook {
-    /// Code that `fapiao doctor` printed: only what is about it
+    /// Code that `fapiao doctor` printed, or name of an alert: only what is about it 诊断代码或告警名称
     code: Option<String>,
     /// Print JSON
     #[arg(long)]
@@ -22,10 +22,10 @@ fn sections() -> impl Iterator<Item = (&'static str, &'static str)> {
     PAGE.split("\n## ").skip(1).filter_map(|section| section.split_once('\n'))
 }
 
-/// The codes that a section is about, as its line `Doctor:` names them.
+/// The codes that a section is about, as its lines `Doctor:` and `Alert:` name them.
 fn codes(text: &str) -> impl Iterator<Item = &str> {
-    let line = text.lines().find_map(|line| line.strip_prefix("Doctor: "));
-    line.into_iter().flat_map(|line| line.split('`').skip(1).step_by(2))
+    let lines = text.lines().filter_map(|line| line.strip_prefix("Doctor: ").or_else(|| line.strip_prefix("Alert: ")));
+    lines.flat_map(|line| line.split('`').skip(1).step_by(2))
 }
 
 /// Headings of the sections about a code of `fapiao doctor`.

@@ -82,7 +82,7 @@ impl Verify {
 impl Asked {
     /// Asks a server. It says the same as a data directory would, and counts the question among its verifications.
     fn ask(&self, remote: &Remote, proof: Option<&Path>, json: bool) -> Result<Exit, Failure> {
-        let body = json!({
+        let mut body = json!({
             "qr": self.qr,
             "code": self.code,
             "number": self.number,
@@ -95,6 +95,9 @@ impl Asked {
             "details": true,
             "proof": proof.is_some(),
         });
+        if let Some(object) = body.as_object_mut() {
+            object.retain(|_, value| !value.is_null());
+        }
         let mut answer = remote.ask("/v1/verify", &body)?;
         let unknown = || Failure::Server { exit: Exit::Unavailable, text: "the server's reply is no answer".to_owned() };
         let number = answer.get("verdict").and_then(Value::as_u64).and_then(|number| u8::try_from(number).ok());

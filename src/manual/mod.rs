@@ -14,3 +14,7 @@ pub mod _05_runbook {}
 pub mod _06_limits {}
 #[doc = include_str!("access.md")]
 pub mod _07_access {}
+#[doc = include_str!("integrate.md")]
+pub mod _08_integrate {}
+#[doc = include_str!("operating.md")]
+pub mod _09_operating {}

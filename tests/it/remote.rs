@@ -8,7 +8,8 @@ use std::thread::JoinHandle;
 
 use serde_json::{Value, json};
 
-use crate::support::{Demo, program};
+use crate::demo::Demo;
+use crate::support::program;
 
 /// Exit status, standard output without what counts verifications and the time of reading, standard error.
 fn said(output: &Output) -> (Option<i32>, String, String) {
@@ -118,7 +119,7 @@ fn whoever_issues_on_a_pipe_gets_each_receipt_before_the_next_draft() {
 }
 
 /// A server that gives these replies, one to each connection, and returns the bodies that it was sent.
-fn canned(replies: Vec<String>) -> (SocketAddr, JoinHandle<Vec<String>>) {
+pub(crate) fn canned(replies: Vec<String>) -> (SocketAddr, JoinHandle<Vec<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
     let thread = std::thread::spawn(move || {
@@ -146,7 +147,8 @@ fn canned(replies: Vec<String>) -> (SocketAddr, JoinHandle<Vec<String>>) {
     (address, thread)
 }
 
-fn reply(status: &str, headers: &str, body: &str) -> String {
+/// A reply as it is sent.
+pub(crate) fn reply(status: &str, headers: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\n{headers}connection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len())
 }
 

@@ -69,7 +69,10 @@ impl Desk {
         let path = format!("{}:{}", program.parent().expect("a folder").display(), std::env::var("PATH").expect("a path"));
         let mut bash = Command::new("bash");
         bash.args(["-euo", "pipefail", "-c", commands]).current_dir(self.root.path());
-        bash.env("PATH", path).env("FAPIAO_PASSPHRASE_FILE", self.path("passphrase"));
+        bash.env("PATH", format!("{}:{path}", self.path("bin").display())).env("FAPIAO_PASSPHRASE_FILE", self.path("passphrase"));
+        for (name, file) in [("FAPIAO_URL", "url"), ("FAPIAO_TOKEN", "token")] {
+            bash.env(name, fs::read_to_string(self.path(file)).unwrap_or_default());
+        }
         bash
     }
 
@@ -126,16 +129,21 @@ struct Section {
     heading: &'static str,
     /// What `doctor` says in it.
     codes: BTreeSet<&'static str>,
+    /// The alerts that lead to it.
+    alerts: BTreeSet<&'static str>,
     blocks: Vec<&'static str>,
 }
 
 fn sections() -> Vec<Section> {
     let section = |text: &'static str| {
         let (heading, text) = text.split_once('\n').expect("a heading");
-        let line = text.lines().find_map(|line| line.strip_prefix("Doctor: ")).unwrap_or_default();
-        let codes = line.split('`').skip(1).step_by(2).collect();
+        let named = |prefix| -> BTreeSet<&'static str> {
+            let line = text.lines().find_map(|line| line.strip_prefix(prefix)).unwrap_or_default();
+            line.split('`').skip(1).step_by(2).collect()
+        };
+        let (codes, alerts) = (named("Doctor: "), named("Alert: "));
         let blocks = text.split("```sh\n").skip(1).map(|block| block.split_once("```").expect("an end").0).collect();
-        Section { heading, codes, blocks }
+        Section { heading, codes, alerts, blocks }
     };
     PAGE.split("\n## ").skip(1).map(section).collect()
 }
@@ -267,6 +275,108 @@ const CARE: [Situation; 5] = [
     ("The ledger as it was at a size", None, |_| ()),
 ];
 
+/// What an operator of a server is called for. There are stand-ins for `systemctl` and `journalctl`.
+const SERVICE: [Situation; 8] = [
+    ("The server is down, or starts again and again", None, |desk| {
+        fs::write(desk.path("journal"), "fapiao: fapiao.toml:1:1: unknown field\n").expect("written");
+    }),
+    ("The server answers and does not sign", None, |desk| {
+        fs::remove_file(desk.path("ledger.lock")).expect("removed");
+        desk.serve();
+        assert_eq!(desk.bash("curl -fsS $FAPIAO_URL/readyz").status().expect("bash runs").code(), Some(22));
+    }),
+    ("Answers or commits are slow", None, Desk::serve),
+    ("Requests fail", None, Desk::serve),
+    ("Forged codes are shown", None, |desk| {
+        desk.serve();
+        // A forged code: one of ours with its signature changed.
+        let receipts = fs::read_to_string(desk.path("receipts.jsonl")).expect("receipts");
+        let receipt: Value = serde_json::from_str(receipts.lines().next().expect("a receipt")).expect("JSON");
+        let code = receipt["signed_qr"].as_str().expect("a code");
+        let (kept, last) = code.split_at(code.len() - 20);
+        let swapped: String = last.chars().map(|c| if c == 'A' { 'B' } else { 'A' }).collect();
+        let said = desk.says(&format!("fapiao verify --server $FAPIAO_URL --qr {kept}{} || true", swapped));
+        assert!(said.starts_with("13 ") || said.starts_with("20 "), "{said}");
+    }),
+    ("Somebody asks too much, or with wrong tokens", None, Desk::serve),
+    ("Too many files are open", None, Desk::serve),
+    ("Nothing is issued", None, Desk::serve),
+];
+
+/// What stands in for systemd: it starts and stops one server, and keeps what it says.
+const SYSTEMCTL: &str = r#"#!/bin/sh
+case "$1" in
+start)
+    fapiao serve --config fapiao.toml --data ledger > served 2>> journal < /dev/null &
+    echo $! > pid ;;
+stop)
+    test -e pid || exit 0
+    pid=$(cat pid)
+    kill "$pid"
+    while grep -q '^State:.[^Z]' "/proc/$pid/status" 2> /dev/null; do sleep 0.05; done
+    rm pid ;;
+esac
+"#;
+
+impl Desk {
+    /// Room for a server: its configuration, an administrator's token, and the stand-ins.
+    fn prepare_service(&self) {
+        use std::os::unix::fs::PermissionsExt as _;
+        let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
+        fs::write(self.path("fapiao.toml"), format!("[http]\nlisten = \"127.0.0.1:{port}\"\n")).expect("written");
+        fs::write(self.path("url"), format!("http://127.0.0.1:{port}")).expect("written");
+        fs::create_dir(self.path("bin")).expect("made");
+        for (name, text) in [("systemctl", SYSTEMCTL), ("journalctl", "#!/bin/sh\ncat journal\n")] {
+            fs::write(self.path("bin").join(name), text).expect("written");
+            fs::set_permissions(self.path("bin").join(name), fs::Permissions::from_mode(0o755)).expect("set");
+        }
+        let enrolled = self.says("fapiao callers add --data ledger --role administrator --whole-country --json");
+        let enrolled: Value = serde_json::from_str(&enrolled).expect("JSON");
+        fs::write(self.path("token"), enrolled["token"].as_str().expect("a token")).expect("written");
+    }
+
+    /// A server that answers.
+    fn serve(&self) {
+        self.says("systemctl start fapiao; curl -fsS --retry 30 --retry-delay 1 --retry-connrefused $FAPIAO_URL/healthz");
+    }
+}
+
+#[test]
+fn a_service_in_trouble() {
+    let sections = sections();
+    for (heading, _, happen) in &SERVICE {
+        let section = sections.iter().find(|section| section.heading.starts_with(heading)).expect("a section");
+        let desk = Desk::new();
+        desk.prepare_service();
+        happen(&desk);
+        for block in &section.blocks {
+            println!("## {heading}\n{}", desk.says(block));
+        }
+        desk.says("systemctl stop fapiao");
+        desk.is_well(heading);
+    }
+}
+
+#[test]
+fn every_alert_has_its_section() {
+    let alerts = include_str!("../../deploy/prometheus/alerts.yml");
+    let values = |key: &str| -> BTreeSet<String> {
+        alerts.lines().filter_map(|line| line.trim_start_matches([' ', '-']).strip_prefix(key)).map(|value| value.trim().to_owned()).collect()
+    };
+    let named = values("alert:");
+    assert!(named.len() >= 13, "{named:?}");
+    assert_eq!(values("runbook: fapiao runbook"), named, "each alert names its section");
+    let sections = sections();
+    let about: BTreeSet<String> = sections.iter().flat_map(|section| &section.alerts).map(|name| (*name).to_owned()).collect();
+    assert_eq!(about, named, "each section about an alert is of one that there is");
+    let desk = Desk { root: tempfile::tempdir().expect("a directory") };
+    for section in &sections {
+        for alert in &section.alerts {
+            assert!(desk.says(&format!("fapiao runbook {alert}")).contains(&format!("## {}\n", section.heading)), "{alert}");
+        }
+    }
+}
+
 /// The only file in a folder whose name has this in it.
 fn file_of(folder: &Path, part: &str) -> PathBuf {
     let named = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().contains(part));
@@ -313,13 +423,13 @@ fn care_and_patience() {
 
 #[test]
 fn every_section_has_its_situations_and_every_situation_its_section() {
-    let situations = || COPIES.iter().chain(&DAMAGE).chain(&CARE);
+    let situations = || COPIES.iter().chain(&DAMAGE).chain(&CARE).chain(&SERVICE);
     let mut prepared: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for (heading, code, _) in situations() {
         prepared.entry(*heading).or_default().extend(code);
     }
     let sections = sections();
-    for Section { heading, codes, blocks } in &sections {
+    for Section { heading, codes, blocks, .. } in &sections {
         let english = heading.split(|c: char| !c.is_ascii()).next().expect("a part").trim();
         assert_eq!(prepared.remove(english).as_ref(), Some(codes), "{heading}: what is prepared, and what the page says");
         assert_eq!(blocks.len(), 1, "{heading}");
@@ -334,7 +444,7 @@ fn a_code_that_nobody_gives_is_refused_with_those_there_are() {
     assert_eq!(desk.says("fapiao runbook"), PAGE);
     let output = desk.bash("fapiao runbook nothing").output().expect("bash runs");
     assert_eq!(output.status.code(), Some(2));
-    let codes: BTreeSet<&str> = sections().iter().flat_map(|section| section.codes.clone()).collect();
+    let codes: BTreeSet<&str> = sections().iter().flat_map(|section| section.codes.union(&section.alerts).copied().collect::<Vec<_>>()).collect();
     let known = codes.into_iter().collect::<Vec<_>>().join(", ");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(said, format!("fapiao: nothing is known of it by that name; there are: {known}\n"));

@@ -38,7 +38,9 @@ pub use verify::Body as QuestionBody;
 
 use crate::engine::Engine;
 use crate::limits::{BULK_AT_ONCE_MAX, HTTP_BODIES_KIB_MAX, HTTP_SUBMISSIONS_MAX};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Named};
+use crate::verify::quota::Reason;
+use crate::verify::verdict::Verdict;
 
 /// Which requests are written to the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +98,16 @@ pub struct Site {
 impl Site {
     /// A site over an engine. `run` is random.
     pub fn new(engine: Arc<Engine>, metrics: Arc<Metrics>, settings: Settings, run: u32) -> Site {
+        // A series that begins with its first event is no increase to Prometheus, and an alert on it would miss that event.
+        for verdict in Verdict::ALL {
+            drop(metrics.verdicts.get_or_create(&Named { name: verdict.name() }));
+        }
+        for reason in Reason::ALL {
+            drop(metrics.throttled.get_or_create(&Named { name: reason.name() }));
+        }
+        for name in ["no_token", "other_role", "unknown_token"] {
+            drop(metrics.unauthorised.get_or_create(&Named { name }));
+        }
         Site {
             engine,
             metrics,

@@ -260,7 +260,11 @@ impl Site {
         if let Ok(files) = std::fs::read_dir("/proc/self/fd") {
             metrics.open_files.set(whole(files.count() as u64));
         }
+        if let Some(limit) = rustix::process::getrlimit(rustix::process::Resource::Nofile).current {
+            metrics.open_files_limit.set(whole(limit));
+        }
         if let Ok(space) = rustix::fs::statvfs(engine.ledger().directory()) {
+            metrics.disk_size.set(whole(space.f_blocks.saturating_mul(space.f_frsize)));
             metrics.disk_free.set(whole(space.f_bavail.saturating_mul(space.f_frsize)));
         }
         metrics.render()

@@ -109,6 +109,9 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Every reason.
+    pub const ALL: [Reason; 3] = [Reason::TooManyQuestions, Reason::WaitOnInvoice, Reason::StrongerFactors];
+
     /// The stable name.
     pub const fn name(self) -> &'static str {
         match self {

@@ -1,6 +1,5 @@
 //! The one scaffolding: a ledger in a directory of its own with a clock that the test sets, drafts, and questions about what was issued.
 
-mod demo;
 pub(crate) mod http;
 pub(crate) mod server;
 
@@ -38,8 +37,6 @@ use rocksdb::{DB, Options};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
-
-pub(crate) use demo::{Demo, shell, terminate, wait_for};
 
 pub(crate) const PASSPHRASE: &str = "correct horse battery staple";
 

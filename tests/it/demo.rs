@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::program;
+use crate::support::program;
 
 /// `fapiao demo --json`, until this value goes away.
 pub(crate) struct Demo {
@@ -29,11 +29,6 @@ impl Demo {
             serde_json::from_slice(&fs::read(&json).ok()?).ok()
         });
         Demo { process, root, made }
-    }
-
-    /// What `--json` wrote.
-    pub(crate) fn made(&self) -> &Value {
-        &self.made
     }
 
     pub(crate) fn url(&self) -> &str {
