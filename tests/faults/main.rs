@@ -8,7 +8,7 @@ mod panic;
 mod program;
 mod simulation;
 mod space;
-#[allow(dead_code, unused_imports, reason = "shared with tests/it, which uses all of it")]
+#[allow(dead_code, reason = "shared with tests/it, which uses all of it")]
 #[path = "../it/support/mod.rs"]
 mod support;
 mod syscalls;
