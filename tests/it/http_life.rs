@@ -67,10 +67,8 @@ fn nothing_is_lost(site: &Site, acknowledged: &BTreeMap<u32, (u64, String)>) {
 #[test]
 fn what_was_acknowledged_survives_a_kill() {
     let server = Server::new();
-    let address = server.running.address;
     let acknowledged = issue_until_gone(&server, 250, || server.running.signal(Signal::KILL));
     assert!(acknowledged.len() >= 250);
-    assert!(Client::try_connect(address).is_err());
     let server = server.restart();
     // Whoever had no reply sends the same again; whoever had one gets it again.
     for (number, (index, told)) in acknowledged.iter().take(30) {
