@@ -352,6 +352,9 @@ pub const REMOTE_BATCH_MAX: usize = 512;
 /// Bytes of drafts after which `--server` sends what it has.
 pub const REMOTE_BATCH_BYTES: usize = 1 << 20;
 
+/// Answer to a question put to `--server` at most, in bytes: an invoice with the largest draft, masked, and a proof.
+pub const REMOTE_ANSWER_BYTES_MAX: usize = 8 << 20;
+
 /// Line of a reply to `--server` at most, in bytes: a receipt has 4 KiB.
 pub const REMOTE_LINE_BYTES_MAX: usize = 1 << 20;
 

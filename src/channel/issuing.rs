@@ -19,12 +19,12 @@ use serde_json::{Value, json};
 
 use super::json::{faults, parse_draft};
 use super::lines::Drafts;
+use super::problem::undecided;
 use super::receipt::{Detail, Gravity, outcome};
 use crate::domain::caller::Caller;
 use crate::domain::draft::Draft;
 use crate::domain::fault::Severity;
 use crate::engine::{Engine, EngineError, Pending};
-use crate::ledger::SubmitError;
 use crate::limits::{ISSUE_IN_FLIGHT_MAX, ISSUE_UNPARSED_MAX};
 
 /// What drafts are read for.
@@ -126,7 +126,7 @@ impl Issuing<'_> {
                     continue;
                 }
                 Ok(Step::Answered(value, gravity)) => Ok((value, gravity)),
-                Err(error) => unless_unavailable(error),
+                Err(error) => unless_unavailable(error, self.caller.id.is_none()),
             };
             // A printer that is gone has ended everything.
             drop(answer.send(Answered { line, answer: answered }));
@@ -138,7 +138,7 @@ impl Issuing<'_> {
         for Begun { line, pending, answer } in begun {
             let answered = match pending.wait() {
                 Ok(submitted) => outcome(self.engine, &submitted, self.detail),
-                Err(error) => unless_unavailable(error),
+                Err(error) => unless_unavailable(error, self.caller.id.is_none()),
             };
             // As above.
             drop(answer.send(Answered { line, answer: answered }));
@@ -248,21 +248,12 @@ enum Step {
 }
 
 /// What the ledger did not decide is the answer to one draft; any other error is the end of everything.
-fn unless_unavailable(error: EngineError) -> Answer {
+fn unless_unavailable(error: EngineError, is_console: bool) -> Answer {
     let EngineError::Submit(error) = error else { return Err(error) };
-    let zh = match &error {
-        SubmitError::Poisoned(_) => "账本已停止写入",
-        SubmitError::ReadOnly(_) => "账本拒绝签名",
-        SubmitError::ClockBehind { .. } => "系统时钟落后于账本",
-        SubmitError::Unavailable(_) => "磁盘故障，恢复后自动继续",
-        SubmitError::Closing => "账本正在关闭",
-    };
-    let value = json!({
-        "status": "unavailable",
-        "en": format!("{error}; whether it was logged is unknown: submit it again, the same again gets the first receipt"),
-        "zh": format!("{zh}；是否已登记未知：请再次提交，相同内容得到首次的回执"),
-    });
-    Ok((value, Gravity::Unavailable))
+    let (zh, en) = undecided(&error);
+    // Paths and reasons of the machine are for whoever sits at it.
+    let en = if is_console { format!("{error}: {en}") } else { en };
+    Ok((json!({ "status": "unavailable", "en": en, "zh": zh }), Gravity::Unavailable))
 }
 
 #[cfg(test)]

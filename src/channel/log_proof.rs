@@ -1,12 +1,29 @@
 //! Proofs about the log as text, and their check without a network: that a leaf is in it, and that it only grew. They carry no keys: whoever checks
 //! brings the log's, from somebody they trust.
 
+use data_encoding::HEXLOWER;
+use serde_json::{Value, json};
+
 use crate::codec::event::Role;
 use crate::codec::leaf::Leaf;
 use crate::codec::proof::{ConsistencyProof, LogProof, LogProofError};
 use crate::crypto::keyring::PublicKeys;
-use crate::crypto::merkle;
+use crate::crypto::merkle::{self, Hash};
 use crate::crypto::note::{Checkpoint, Note, NoteError, Origin};
+
+/// A leaf's place in a published log as JSON.
+pub fn inclusion_json(index: u64, size: u64, leaf: &[u8; Leaf::LEN], path: &[Hash], checkpoint: &str) -> Value {
+    json!({ "index": index, "size": size, "leaf": HEXLOWER.encode(leaf), "path": hex(path), "checkpoint": checkpoint })
+}
+
+/// That a published log continues an earlier one, as JSON.
+pub fn consistency_json(from: u64, to: u64, hashes: &[Hash], older: &str, newer: &str) -> Value {
+    json!({ "from": from, "to": to, "hashes": hex(hashes), "older": older, "newer": newer })
+}
+
+fn hex(hashes: &[Hash]) -> Vec<String> {
+    hashes.iter().map(|hash| HEXLOWER.encode(hash)).collect()
+}
 
 /// Why a proof about the log does not hold, or is none.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -278,17 +278,35 @@ pub fn failed(error: &EngineError) -> Problem {
     }
 }
 
-/// A submission that was not decided, and what is known of it.
-pub fn not_decided(error: &SubmitError) -> Problem {
-    let (zh, en, seconds) = match error {
+/// Why nothing is written now, without its particulars, and after how many seconds it may be otherwise.
+fn obstacle(error: &SubmitError) -> (&'static str, &'static str, u64) {
+    match error {
         SubmitError::Poisoned(_) => ("账本已停止写入，请联系管理员", "the ledger has stopped writing; its administrator knows", 60),
         SubmitError::ReadOnly(_) => ("账本拒绝签名，请联系管理员", "the ledger refuses to sign; its administrator knows", 60),
         SubmitError::ClockBehind { .. } => ("系统时钟落后于账本", "the clock is behind the ledger", 5),
         SubmitError::Unavailable(_) => ("磁盘故障，恢复后自动继续", "the disk gives trouble; writing goes on once it no longer does", 5),
         SubmitError::Closing => ("服务器正在停止", "the server is stopping", 5),
-    };
-    let zh = format!("{zh}；是否已登记未知：请再次提交，相同内容得到首次的回执");
-    let en = format!("{en}; whether it was logged is unknown: submit it again, the same again gets the first receipt");
+    }
+}
+
+/// What whoever submitted is told of a submission that was not decided, in Chinese and English: why, and what is known of it.
+pub fn undecided(error: &SubmitError) -> (String, String) {
+    let (zh, en, _) = obstacle(error);
+    (
+        format!("{zh}；是否已登记未知：请再次提交，相同内容得到首次的回执"),
+        format!("{en}; whether it was logged is unknown: submit it again, the same again gets the first receipt"),
+    )
+}
+
+/// A submission that was not decided.
+pub fn not_decided(error: &SubmitError) -> Problem {
+    let (zh, en) = undecided(error);
+    Problem::because(Kind::Unavailable, zh, en).after(obstacle(error).2)
+}
+
+/// Nothing would be decided now, and nothing was submitted.
+pub fn not_writing(error: &SubmitError) -> Problem {
+    let (zh, en, seconds) = obstacle(error);
     Problem::because(Kind::Unavailable, zh, en).after(seconds)
 }
 

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::events::Id;
 use super::open::DataOptions;
 use super::{Exit, Failure, print};
+use crate::channel::log_proof::{consistency_json, inclusion_json};
 use crate::codec::proof::{ConsistencyProof, LogProof};
 use crate::engine::{EngineError, write_public};
 use crate::ledger::Ledger;
@@ -90,13 +91,7 @@ impl Prove {
             return Err(Failure::Usage(format!("--size: leaf {index} is not among the first {size}{first}")));
         }
         let hashes = ledger.inclusion(index, size).map_err(EngineError::from)?;
-        let value = json!({
-            "index": index,
-            "leaf": data_encoding::HEXLOWER.encode(&leaf),
-            "path": hex(&hashes),
-            "size": size,
-            "checkpoint": checkpoint,
-        });
+        let value = inclusion_json(index, size, &leaf, &hashes, &checkpoint);
         let proof = LogProof { extra: Some(leaf.to_vec()), index, hashes, checkpoint };
         self.output.write(&value, &proof.encode())
     }
@@ -112,14 +107,10 @@ impl ProveConsistency {
             return Err(Failure::Usage(format!("--from {from} is larger than --to {to}")));
         }
         let hashes = ledger.consistency(from, to).map_err(EngineError::from)?;
-        let value = json!({ "from": from, "to": to, "hashes": hex(&hashes), "older": older, "newer": newer });
+        let value = consistency_json(from, to, &hashes, &older, &newer);
         let proof = ConsistencyProof { from, to, hashes, older, newer };
         self.output.write(&value, &proof.encode())
     }
-}
-
-fn hex(hashes: &[[u8; 32]]) -> Vec<String> {
-    hashes.iter().map(|hash| data_encoding::HEXLOWER.encode(hash)).collect()
 }
 
 /// The signed checkpoint of this size. Only commits publish one, so most sizes have none; then the error says which are nearest.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use clap::Args;
 use crossbeam_channel::bounded;
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::header::{ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER};
 use hyper::{Method, Request, Response, StatusCode, Uri};
@@ -22,7 +22,8 @@ use super::{Exit, Failure};
 use crate::channel::json::parse_draft;
 use crate::channel::lines::Drafts;
 use crate::limits::{
-    REMOTE_BATCH_BYTES, REMOTE_BATCH_MAX, REMOTE_CONNECT_SECS, REMOTE_LINE_BYTES_MAX, REMOTE_SILENCE_SECS, REMOTE_TRIES_MAX, REMOTE_WAIT_SECS_MAX,
+    REMOTE_ANSWER_BYTES_MAX, REMOTE_BATCH_BYTES, REMOTE_BATCH_MAX, REMOTE_CONNECT_SECS, REMOTE_LINE_BYTES_MAX, REMOTE_SILENCE_SECS, REMOTE_TRIES_MAX,
+    REMOTE_WAIT_SECS_MAX,
 };
 
 /// A server, and what lets us in.
@@ -144,7 +145,8 @@ impl Remote {
         loop {
             let asked = self.runtime.block_on(async {
                 let reply = self.send(path, "application/json", body.clone()).await?;
-                let whole = within(REMOTE_SILENCE_SECS, reply.into_body().collect()).await?.map_err(Setback::lost)?;
+                let whole = Limited::new(reply.into_body(), REMOTE_ANSWER_BYTES_MAX).collect();
+                let whole = within(REMOTE_SILENCE_SECS, whole).await?.map_err(Setback::lost)?;
                 serde_json::from_slice(&whole.to_bytes()).map_err(|error| Setback::lost(format!("the reply is not JSON: {error}")))
             });
             match asked {
@@ -303,7 +305,7 @@ impl Remote {
         }
         let status = reply.status();
         let retry_after = reply.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-        let told = within(REMOTE_SILENCE_SECS, http_body_util::Limited::new(reply.into_body(), REMOTE_LINE_BYTES_MAX).collect()).await?;
+        let told = within(REMOTE_SILENCE_SECS, Limited::new(reply.into_body(), REMOTE_LINE_BYTES_MAX).collect()).await?;
         let told = told.map(http_body_util::Collected::to_bytes).unwrap_or_default();
         Err(Setback::told(status, retry_after, &told))
     }

@@ -5,21 +5,16 @@ use std::sync::Arc;
 use dashmap::{DashMap, Entry};
 
 use super::audit::DONE;
-use super::{Engine, EngineError, Pending, Submitted, random, seller_of};
-
+use super::{Engine, EngineError, random};
 use crate::crypto::sign::{PublicKey, PublicKeyError};
 use crate::crypto::token::Token;
 use crate::domain::audit::Act;
 use crate::domain::caller::{Caller, CallerId, Region, Role};
-use crate::domain::draft::Draft;
-use crate::domain::fault::Fault;
 use crate::domain::kind::area_code;
-use crate::domain::number::{InvoiceCode, InvoiceId};
-use crate::domain::rules;
+use crate::domain::number::InvoiceCode;
 use crate::domain::taxpayer::TaxpayerId;
 use crate::domain::time::UnixMillis;
-use crate::issue;
-use crate::ledger::{Enrolled, Refusal};
+use crate::ledger::Enrolled;
 use crate::limits::{CALLER_LABEL_BYTES_MAX, CALLER_REGIONS_MAX, CALLER_TAXPAYERS_MAX, CALLERS_CACHED_MAX};
 
 /// Where a caller may act.
@@ -139,12 +134,6 @@ fn check_key(role: Role, key: Option<&[u8; 32]>) -> Result<(), EnrolmentFault> {
     }
 }
 
-/// Whether a caller acts for a draft's seller; the administration does for everybody's. A seller that is not one is for the rules to name; it opens
-/// nothing.
-pub(super) fn may_submit(caller: &Caller, draft: &Draft) -> bool {
-    caller.role == Role::Administrator || seller_of(draft).is_none_or(|seller| caller.acts_for(&seller))
-}
-
 impl Engine {
     /// Enrols a caller. The token is in no file and cannot be shown again.
     pub fn enrol(&self, new: NewCaller, by: &Caller) -> Result<(CallerId, Token), EngineError> {
@@ -234,27 +223,6 @@ impl Engine {
         // Whatever came of it: a write that failed may be found on the disk later.
         self.known_callers.remove(&id);
         changed
-    }
-
-    /// As [`Engine::begin`], by a caller: the seller is one it acts for, and with a registered key the draft is signed with it.
-    pub fn begin_as(&self, draft: &Draft, import: bool, caller: &Caller) -> Result<Result<Pending, Submitted>, EngineError> {
-        self.begin_by(draft, import, Some(caller))
-    }
-
-    /// As [`Engine::check_draft`], by a caller. Whether the draft is signed as it must be is not asked: it may be about to be.
-    pub fn check_draft_as(&self, draft: &Draft, import: bool, caller: &Caller) -> Result<Result<Vec<Fault>, Refusal>, EngineError> {
-        if may_submit(caller, draft) { self.check_draft(draft, import).map(Ok) } else { Ok(Err(Refusal::NotYourSeller)) }
-    }
-
-    /// The bytes that an issuer signs to submit this draft, or why it cannot be submitted signed. Nothing is stored.
-    pub fn submission_message(&self, draft: &Draft, import: bool) -> Result<Result<Vec<u8>, Vec<Fault>>, EngineError> {
-        let accepted = rules::accept_to_sign(draft, &self.terms(draft, import)?);
-        Ok(accepted.map(|accepted| issue::submission_message(&accepted)))
-    }
-
-    /// As [`Engine::void`], by a caller: the seller is one it acts for.
-    pub fn void_as(&self, id: InvoiceId, caller: &Caller) -> Result<Submitted, EngineError> {
-        self.decide(issue::void(id, Some(caller.taxpayers.clone()), self.today(), self.keyring()?, random()?))
     }
 
     /// Whether a caller may act on numbers of this code: its regions have the code's area.

@@ -3,7 +3,9 @@
 mod asking;
 pub mod audit;
 mod callers;
+mod files;
 mod resubmit;
+mod submitting;
 mod upkeep;
 
 use std::num::NonZero;
@@ -11,7 +13,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 use crate::codec::canonical::{self, IssuerSlot};
@@ -22,21 +23,12 @@ use crate::crypto::body;
 use crate::crypto::keyfile::{self, KdfCost, KeyFileError};
 use crate::crypto::keyring::{Keyring, KeyringError};
 use crate::crypto::note::{Host, Origin};
-use crate::domain::allotment::{Allotment, Mark, NumberRange};
-use crate::domain::caller::{Caller, CallerId};
-use crate::domain::draft::Draft;
-use crate::domain::draft::fields::Field;
-use crate::domain::fault::Fault;
+use crate::domain::caller::CallerId;
 use crate::domain::invoice::Invoice;
-use crate::domain::number::{CheckCode, InvoiceId};
-use crate::domain::rules::{self, Mode, Terms};
-use crate::domain::taxpayer::TaxpayerId;
+use crate::domain::number::InvoiceId;
 use crate::domain::time::{Day, UnixMillis};
-use crate::issue::{self, Randomness};
-use crate::ledger::{
-    Creation, Fsck, FsckReport, Home, Ledger, LedgerError, Observer, Opening, Outcome, Receipt, Refusal, Remark, Sealed, StoreError, StoreSizes,
-    Submission, SubmitError,
-};
+use crate::issue;
+use crate::ledger::{Creation, Fsck, FsckReport, Home, Ledger, LedgerError, Observer, Opening, Receipt, Sealed, StoreError, StoreSizes, SubmitError};
 use crate::limits::{ISSUE_DAYS_BACK, KEY_FILE_BYTES_MAX};
 use crate::verify::answer::Answer;
 use crate::verify::check;
@@ -46,7 +38,9 @@ use crate::verify::verdict::Verdict;
 
 pub use asking::{Asked, Counting};
 pub use callers::{EnrolmentFault, Listed, NewCaller, Territory};
+pub use files::{read_bounded, write_private, write_public};
 pub use resubmit::Resubmitted;
+pub use submitting::{Logged, Pending, Submitted};
 pub use upkeep::{Checkup, KeyTrouble};
 
 /// Why the engine cannot do what it was asked. Refusals and faults are answers, not errors.
@@ -163,42 +157,6 @@ impl Config {
     }
 }
 
-/// What became of a submitted draft.
-#[derive(Debug)]
-pub enum Submitted {
-    /// In the ledger; its warnings.
-    Logged(Logged),
-    /// Every rule it breaks, and its warnings.
-    Faulty(Vec<Fault>),
-    /// Well-formed, and not possible on the ledger's state.
-    Refused(Refusal),
-}
-
-impl Submitted {
-    /// In a word: `logged`, `repeated`, `faulty`, or the refusal's code.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Submitted::Logged(Logged { repeated: false, .. }) => "logged",
-            Submitted::Logged(Logged { repeated: true, .. }) => "repeated",
-            Submitted::Faulty(_) => "faulty",
-            Submitted::Refused(refusal) => refusal.code(),
-        }
-    }
-}
-
-/// Something that is in the log.
-#[derive(Debug)]
-pub struct Logged {
-    /// Its leaf.
-    pub index: u64,
-    /// It was there before.
-    pub repeated: bool,
-    /// What is doubtful about it.
-    pub warnings: Vec<Fault>,
-    /// What the ledger has to say about it.
-    pub remark: Option<Remark>,
-}
-
 /// A receipt with the salt that opens its commit, where the body is still there and the data key at hand.
 #[derive(Debug)]
 pub struct FullReceipt {
@@ -232,25 +190,6 @@ pub struct Inclusion {
     pub leaf: [u8; 96],
     /// RFC 6962 path.
     pub path: Vec<[u8; 32]>,
-}
-
-/// A draft that was accepted and handed to the sequencer.
-#[derive(Debug)]
-pub struct Pending {
-    warnings: Vec<Fault>,
-    outcome: oneshot::Receiver<Result<Outcome, SubmitError>>,
-}
-
-impl Pending {
-    /// Blocks until the outcome is durable.
-    pub fn wait(self) -> Result<Submitted, EngineError> {
-        submitted(self.outcome.blocking_recv(), self.warnings)
-    }
-
-    /// As [`Pending::wait`], without a thread that waits.
-    pub async fn outcome(self) -> Result<Submitted, EngineError> {
-        submitted(self.outcome.await, self.warnings)
-    }
 }
 
 /// What a stored body holds.
@@ -387,92 +326,6 @@ impl Engine {
         self.keyring.is_some()
     }
 
-    /// What accepting a draft would say, with nothing stored.
-    pub fn check_draft(&self, draft: &Draft, import: bool) -> Result<Vec<Fault>, EngineError> {
-        let terms = self.terms(draft, import)?;
-        Ok(match rules::accept(draft, &terms) {
-            Ok(accepted) => accepted.warnings,
-            Err(faults) => faults,
-        })
-    }
-
-    fn terms(&self, draft: &Draft, import: bool) -> Result<Terms, EngineError> {
-        let original_date = match draft.original().zip(seller_of(draft)) {
-            Some((original, seller)) => {
-                let face = self.ledger.look_up(original)?.1.and_then(|row| canonical::decode_face(&row.face).ok());
-                // What rules say of a date would tell when somebody else's invoice was issued.
-                face.filter(|face| face.seller_id == seller).map(|face| face.date)
-            }
-            None => None,
-        };
-        let halves: [u8; 16] = random()?;
-        let (low, high) = halves.split_at(8);
-        let half = |bytes: &[u8]| bytes.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
-        Ok(Terms {
-            today: self.today(),
-            mode: if import { Mode::Import } else { Mode::Issue { days_back: self.days_back } },
-            check_code: CheckCode::from_random([half(low), half(high)]),
-            original_date,
-        })
-    }
-
-    /// Checks, signs and hands in a draft without waiting for the disk: many can be under way. Faults and what needs no look-up to be refused come
-    /// back at once.
-    pub fn begin(&self, draft: &Draft, import: bool) -> Result<Result<Pending, Submitted>, EngineError> {
-        self.begin_by(draft, import, None)
-    }
-
-    /// As whoever submits: a caller, or, at the console, nobody but the administration.
-    fn begin_by(&self, draft: &Draft, import: bool, caller: Option<&Caller>) -> Result<Result<Pending, Submitted>, EngineError> {
-        let keyring = self.keyring()?;
-        self.ledger.may_write()?;
-        if !caller.is_none_or(|caller| callers::may_submit(caller, draft)) {
-            return Ok(Err(Submitted::Refused(Refusal::NotYourSeller)));
-        }
-        let accepted = match rules::accept(draft, &self.terms(draft, import)?) {
-            Ok(accepted) => accepted,
-            Err(faults) => return Ok(Err(Submitted::Faulty(faults))),
-        };
-        let endorsement = match issue::endorsement(&accepted, caller.and_then(|caller| caller.issuer_key.as_ref())) {
-            Ok(endorsement) => endorsement,
-            Err(refusal) => return Ok(Err(Submitted::Refused(refusal))),
-        };
-        let submission = issue::endorsed_invoice(&accepted, endorsement.as_ref(), import, keyring, &Randomness::from_bytes(random()?))?;
-        Ok(Ok(Pending { warnings: accepted.warnings, outcome: self.ledger.submit(submission) }))
-    }
-
-    /// Issues one draft, or imports it: checked, signed, stored; returns once it is durable.
-    pub fn submit(&self, draft: &Draft, import: bool) -> Result<Submitted, EngineError> {
-        match self.begin(draft, import)? {
-            Ok(pending) => pending.wait(),
-            Err(answered) => Ok(answered),
-        }
-    }
-
-    /// Voids an invoice today; `caller` must be its seller, `None` is the administration.
-    pub fn void(&self, id: InvoiceId, caller: Option<TaxpayerId>) -> Result<Submitted, EngineError> {
-        self.decide(issue::void(id, caller.map(|seller| vec![seller]), self.today(), self.keyring()?, random()?))
-    }
-
-    /// Marks one issued invoice, or lifts its mark.
-    pub fn status(&self, id: InvoiceId, mark: Mark) -> Result<Submitted, EngineError> {
-        self.decide(issue::status(id, mark, self.keyring()?, random()?))
-    }
-
-    /// Allots numbers to a taxpayer.
-    pub fn allot(&self, allotment: Allotment) -> Result<Submitted, EngineError> {
-        self.decide(issue::allot(allotment, self.keyring()?, random()?))
-    }
-
-    /// Marks allotted numbers, or lifts marks.
-    pub fn allotment_status(&self, range: NumberRange, mark: Mark) -> Result<Submitted, EngineError> {
-        self.decide(issue::allotment_status(range, mark, self.keyring()?, random()?))
-    }
-
-    fn decide(&self, submission: Submission) -> Result<Submitted, EngineError> {
-        Pending { warnings: Vec::new(), outcome: self.ledger.submit(submission) }.wait()
-    }
-
     /// Adds what only the encrypted body knows to an answer that matched: to be masked before it is shown.
     pub fn with_details(&self, mut answer: Answer) -> Result<Answer, EngineError> {
         if self.is_unlocked()
@@ -576,21 +429,8 @@ fn thorough<'a>(secrets: Option<&'a Keyring>, progress: &'a (dyn Fn(u64, u64) + 
     Ok(Fsck { secrets, progress, seed: random()?, workers })
 }
 
-/// Whom a draft says it is issued by, if that is well formed.
-fn seller_of(draft: &Draft) -> Option<TaxpayerId> {
-    draft.get(Field::SellerTaxId).and_then(TaxpayerId::parse)
-}
-
 fn parse_host(text: &str) -> Result<Host, EngineError> {
     Host::parse(text).ok_or_else(|| EngineError::Host(text.to_owned()))
-}
-
-/// What the sequencer answered; one that is gone without an answer was being closed.
-fn submitted(answer: Result<Result<Outcome, SubmitError>, oneshot::error::RecvError>, warnings: Vec<Fault>) -> Result<Submitted, EngineError> {
-    Ok(match answer.unwrap_or(Err(SubmitError::Closing))? {
-        Outcome::Logged { index, repeated, warning } => Submitted::Logged(Logged { index, repeated, warnings, remark: warning }),
-        Outcome::Refused(refusal) => Submitted::Refused(refusal),
-    })
 }
 
 /// The secret keys of a data directory.
@@ -598,40 +438,4 @@ pub fn open_keyring(directory: &Path, passphrase: &str) -> Result<Keyring, Engin
     let path = keyring_path(directory);
     let sealed = read_bounded(&path, KEY_FILE_BYTES_MAX)?;
     keyfile::open(&sealed, passphrase).map_err(|error| EngineError::Keyring { path, error })
-}
-
-/// Writes a file that only its owner may read, durably, refusing to replace one.
-pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), EngineError> {
-    write_new(path, bytes, 0o700, 0o600)
-}
-
-/// Writes a file that everybody may read, durably, refusing to replace one.
-pub fn write_public(path: &Path, bytes: &[u8]) -> Result<(), EngineError> {
-    write_new(path, bytes, 0o755, 0o644)
-}
-
-fn write_new(path: &Path, bytes: &[u8], directory_mode: u32, mode: u32) -> Result<(), EngineError> {
-    use std::io::Write as _;
-    use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-    let write = || -> std::io::Result<()> {
-        if let Some(parent) = path.parent() {
-            std::fs::DirBuilder::new().recursive(true).mode(directory_mode).create(parent)?;
-        }
-        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
-        file.write_all(bytes)?;
-        file.sync_all()
-    };
-    write().map_err(|error| EngineError::File { path: path.into(), error })
-}
-
-/// Reads a file of at most `limit` bytes.
-pub fn read_bounded(path: &Path, limit: usize) -> Result<Vec<u8>, EngineError> {
-    use std::io::Read as _;
-    let mut bytes = Vec::new();
-    let failed = |error| EngineError::File { path: path.into(), error };
-    std::fs::File::open(path).map_err(failed)?.take(limit as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() > limit {
-        return Err(failed(std::io::Error::other(format!("larger than {limit} bytes"))));
-    }
-    Ok(bytes)
 }

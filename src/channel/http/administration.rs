@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::invoices::submitted;
-use super::operation::{Fault, Handled};
+use super::invoices::privileged;
+use super::operation::Handled;
 use super::reply::Reply;
 use super::request::Request;
 use crate::channel::problem::{Kind, Problem};
@@ -69,14 +69,8 @@ pub(super) async fn allot(mut request: Request) -> Handled {
         return Err(Problem::because(Kind::Refused, "该票种的发票代码长度不同", "codes of this kind have another length").into());
     }
     refuse_elsewhere(&request, &range.code)?;
-    let done = request.blocking(move |engine, caller| {
-        let subject = format!("{} {}-{} {}", range.code, range.first, range.last, taxpayer);
-        let done = engine.allot(Allotment { taxpayer, kind, range })?;
-        engine.record(caller, Act::Allotted, &subject, done.code())?;
-        Ok::<_, Fault>(done)
-    });
-    let done = done.await??;
-    submitted(&request, done).await
+    let subject = format!("{} {}-{} {taxpayer}", range.code, range.first, range.last);
+    privileged(&request, Act::Allotted, subject, move |engine, _| engine.allot(Allotment { taxpayer, kind, range })).await
 }
 
 /// `POST /v1/allotments/status`.
@@ -85,14 +79,8 @@ pub(super) async fn allotment_status(mut request: Request) -> Handled {
     let range = range(&body.code, &body.first, &body.last)?;
     let mark = mark(&body.mark, &[Mark::Lost, Mark::Stolen, Mark::BlankVoid, Mark::Lifted])?;
     refuse_elsewhere(&request, &range.code)?;
-    let done = request.blocking(move |engine, caller| {
-        let subject = format!("{} {}-{} {}", range.code, range.first, range.last, mark.name());
-        let done = engine.allotment_status(range, mark)?;
-        engine.record(caller, Act::AllotmentMarked, &subject, done.code())?;
-        Ok::<_, Fault>(done)
-    });
-    let done = done.await??;
-    submitted(&request, done).await
+    let subject = format!("{} {}-{} {}", range.code, range.first, range.last, mark.name());
+    privileged(&request, Act::AllotmentMarked, subject, move |engine, _| engine.allotment_status(range, mark)).await
 }
 
 /// One of the marks that can be set here.

@@ -28,7 +28,7 @@ pub(super) async fn issue(request: Request) -> Handled {
         return Err(Problem::because(Kind::BadRequest, "没有请求内容", "there is no body").into());
     }
     // Where nothing can be logged it is said once, not on every line.
-    request.site.engine.ledger().may_write().map_err(|error| problem::not_decided(&error))?;
+    request.site.engine.ledger().may_write().map_err(|error| problem::not_writing(&error))?;
     let Ok(under_way) = Arc::clone(&request.site.bulk).try_acquire_owned() else {
         return Err(problem::busy("同时进行的批量请求过多", "too many bulk requests at a time").into());
     };

@@ -16,35 +16,26 @@ use crate::domain::allotment::Mark;
 use crate::domain::audit::Act;
 use crate::domain::caller::{Caller, Role};
 use crate::domain::draft::Draft;
-use crate::domain::draft::fields::Field;
 use crate::domain::fault::Severity;
 use crate::domain::invoice::Invoice;
 use crate::domain::number::InvoiceId;
-use crate::domain::taxpayer::TaxpayerId;
 use crate::engine::{Engine, EngineError, FullReceipt, Submitted};
 use crate::metrics::Named;
 use crate::verify::verdict::Verdict;
 
-/// A draft that was read, of a seller that the caller acts for. Whose draft it is, is settled before anything about it is looked up or told.
-async fn own_draft(request: &mut Request) -> Result<Draft, Fault> {
+/// The draft in a request. Whose it is, is settled by the engine before anything about it is looked up or told.
+async fn draft(request: &mut Request) -> Result<Draft, Fault> {
     let held = request.read(request.body_limit()).await?;
     if held.bytes.trim_ascii_start().first() != Some(&b'{') {
         return Err(Problem::because(Kind::BadRequest, "草稿应为一个 JSON 对象", "a draft is a JSON object").into());
     }
-    let draft = drafts::parse_draft(&held.bytes)
-        .map_err(|error| Problem::because(Kind::BadRequest, format!("JSON 内容有误：{error}"), format!("the body: {error}")))?;
-    if let Some(seller) = draft.get(Field::SellerTaxId).and_then(TaxpayerId::parse)
-        && !request.is_administrator()
-        && !request.caller.acts_for(&seller)
-    {
-        return Err(Problem::because(Kind::Forbidden, "该令牌不代表此销售方", "this token does not act for this seller").into());
-    }
-    Ok(draft)
+    let malformed = |error| Problem::because(Kind::BadRequest, format!("JSON 内容有误：{error}"), format!("the body: {error}"));
+    Ok(drafts::parse_draft(&held.bytes).map_err(malformed)?)
 }
 
 /// `POST /v1/invoices`.
 pub(super) async fn issue(mut request: Request) -> Handled {
-    let draft = own_draft(&mut request).await?;
+    let draft = draft(&mut request).await?;
     let site = &request.site;
     let Ok(_waiting) = site.submissions.try_acquire() else {
         return Err(problem::busy("同时提交过多", "too many submissions at a time").into());
@@ -53,11 +44,26 @@ pub(super) async fn issue(mut request: Request) -> Handled {
         Ok(pending) => pending.outcome().await?,
         Err(done) => done,
     };
-    submitted(&request, done).await
+    submitted(&request, done)
+}
+
+/// Does what takes a privilege, and enters it into the trail, whatever comes of it, before the caller is told.
+pub(super) async fn privileged(
+    request: &Request,
+    act: Act,
+    subject: String,
+    what: impl FnOnce(&Engine, &Caller) -> Result<Submitted, EngineError> + Send + 'static,
+) -> Handled {
+    let done = request.blocking(move |engine, caller| {
+        let done = what(engine, caller)?;
+        engine.record(caller, act, &subject, done.code())?;
+        Ok::<_, EngineError>(done)
+    });
+    submitted(request, done.await??)
 }
 
 /// What became of a submission: 201 for what is new, 200 for the same again, with its receipt unless the caller prefers less.
-pub(super) async fn submitted(request: &Request, done: Submitted) -> Handled {
+pub(super) fn submitted(request: &Request, done: Submitted) -> Handled {
     let count = |name| request.site.metrics.submissions.get_or_create(&Named { name }).inc();
     match done {
         Submitted::Logged(logged) => {
@@ -84,16 +90,13 @@ pub(super) async fn submitted(request: &Request, done: Submitted) -> Handled {
 
 /// `POST /v1/invoices/check`.
 pub(super) async fn check(mut request: Request) -> Handled {
-    let draft = own_draft(&mut request).await?;
+    let draft = draft(&mut request).await?;
     let engine = &request.site.engine;
-    // The administration acts for no seller, and checks for all of them.
-    let checked =
-        if request.is_administrator() { engine.check_draft(&draft, false).map(Ok) } else { engine.check_draft_as(&draft, false, &request.caller) };
-    let faults = checked?.map_err(|refusal| problem::refused(&refusal))?;
+    let faults = engine.check_draft_as(&draft, false, &request.caller)?.map_err(|refusal| problem::refused(&refusal))?;
     let acceptable = faults.iter().all(|fault| fault.severity != Severity::Fault);
     let mut value = json!({ "acceptable": acceptable, "faults": drafts::faults(&faults) });
     // Absent while the draft lacks what a signed one must state.
-    if acceptable && let (Some(object), Ok(message)) = (value.as_object_mut(), request.site.engine.submission_message(&draft, false)?) {
+    if acceptable && let (Some(object), Ok(message)) = (value.as_object_mut(), engine.submission_message(&draft, false)?) {
         object.insert("submission_message".into(), data_encoding::HEXLOWER.encode(&message).into());
     }
     Ok(Reply::json(&value))
@@ -164,16 +167,11 @@ pub(super) async fn picture(request: Request) -> Handled {
 /// `POST /v1/invoices/{code}/{number}/void`.
 pub(super) async fn void(request: Request) -> Handled {
     let id = request.id()?;
-    if request.is_administrator() {
+    // A seller voids its own, wherever the numbers are from.
+    if request.caller.role == Role::Administrator {
         refuse_elsewhere(&request, &id.code)?;
     }
-    let done = request.blocking(move |engine, caller| {
-        let done = if caller.role == Role::Administrator { engine.void(id, None)? } else { engine.void_as(id, caller)? };
-        engine.record(caller, Act::InvoiceVoided, &format!("{} {}", id.code, id.number), done.code())?;
-        Ok::<_, Fault>(done)
-    });
-    let done = done.await??;
-    submitted(&request, done).await
+    privileged(&request, Act::InvoiceVoided, format!("{} {}", id.code, id.number), move |engine, caller| engine.void_as(id, caller)).await
 }
 
 #[derive(Debug, Deserialize)]
@@ -188,11 +186,6 @@ pub(super) async fn status(mut request: Request) -> Handled {
     let body: StatusBody = request.json(request.body_limit()).await?;
     let mark = mark(&body.mark, &[Mark::Lost, Mark::Stolen, Mark::Abnormal, Mark::Lifted])?;
     refuse_elsewhere(&request, &id.code)?;
-    let done = request.blocking(move |engine, caller| {
-        let done = engine.status(id, mark)?;
-        engine.record(caller, Act::InvoiceMarked, &format!("{} {} {}", id.code, id.number, mark.name()), done.code())?;
-        Ok::<_, Fault>(done)
-    });
-    let done = done.await??;
-    submitted(&request, done).await
+    let subject = format!("{} {} {}", id.code, id.number, mark.name());
+    privileged(&request, Act::InvoiceMarked, subject, move |engine, _| engine.status(id, mark)).await
 }

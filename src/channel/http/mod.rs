@@ -25,7 +25,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
@@ -36,6 +36,7 @@ pub use route::{Body, ENDPOINTS, Endpoint, Operation, Roles, Route, Steps, find}
 pub use serve::{Listening, ServeError, Served, Server};
 pub use verify::Body as QuestionBody;
 
+use crate::domain::caller::Caller;
 use crate::engine::Engine;
 use crate::limits::{BULK_AT_ONCE_MAX, HTTP_BODIES_KIB_MAX, HTTP_SUBMISSIONS_MAX};
 use crate::metrics::{Metrics, Named};
@@ -90,6 +91,11 @@ pub struct Site {
     /// Bulk requests under way.
     bulk: Arc<Semaphore>,
     stopping: AtomicBool,
+    since: Instant,
+    /// The second, since then, of the last line about a forged code.
+    alarmed: AtomicU64,
+    /// Whoever has no token.
+    anonymous: Arc<Caller>,
     /// Names this process in the ids of its requests.
     run: u32,
     requests: AtomicU64,
@@ -98,6 +104,7 @@ pub struct Site {
 impl Site {
     /// A site over an engine. `run` is random.
     pub fn new(engine: Arc<Engine>, metrics: Arc<Metrics>, settings: Settings, run: u32) -> Site {
+        engine.expect_strangers();
         // A series that begins with its first event is no increase to Prometheus, and an alert on it would miss that event.
         for verdict in Verdict::ALL {
             drop(metrics.verdicts.get_or_create(&Named { name: verdict.name() }));
@@ -116,6 +123,9 @@ impl Site {
             submissions: Arc::new(Semaphore::new(HTTP_SUBMISSIONS_MAX)),
             bulk: Arc::new(Semaphore::new(BULK_AT_ONCE_MAX)),
             stopping: AtomicBool::new(false),
+            since: Instant::now(),
+            alarmed: AtomicU64::new(0),
+            anonymous: Arc::new(Caller::ANONYMOUS),
             run,
             requests: AtomicU64::new(0),
         }
@@ -124,6 +134,18 @@ impl Site {
     /// The engine behind it.
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// Counts an answer, and says so in the log if nobody should have had what was asked with. Not more than once a second: strangers decide how often
+    /// that happens.
+    fn answered(&self, verdict: Verdict) {
+        self.metrics.verdicts.get_or_create(&Named { name: verdict.name() }).inc();
+        if verdict == Verdict::Forged {
+            let second = self.since.elapsed().as_secs() + 1;
+            if self.alarmed.swap(second, Ordering::Relaxed) != second {
+                tracing::warn!(alarm = "forged", "a code was shown that nobody should have");
+            }
+        }
     }
 
     fn next_request_id(&self) -> RequestId {

@@ -141,7 +141,7 @@ async fn handle(
             site.metrics.unauthorised.get_or_create(&Named { name: "unknown_token" }).inc();
             Problem::because(Kind::Unauthorised, "令牌未知、已过期或已撤销", "the token is unknown, expired or revoked")
         })?,
-        None => Arc::new(Caller::ANONYMOUS),
+        None => Arc::clone(&site.anonymous),
     };
     if !endpoint.roles.has(caller.role) {
         let (kind, name) = match caller.role {
@@ -213,7 +213,7 @@ impl Request {
         }
     }
 
-    /// Whether the endpoint reads a body of this kind.
+    /// How many bytes of JSON the endpoint reads.
     pub(super) fn body_limit(&self) -> usize {
         match self.endpoint.body {
             Body::Json(limit) => limit,
@@ -230,7 +230,7 @@ fn ready(site: &Site) -> Handled {
     match site.engine.ledger().may_write() {
         Ok(()) if site.engine.is_unlocked() => Ok(Reply::new("text/plain; charset=utf-8", "ready\n")),
         Ok(()) => Err(EngineError::Locked.into()),
-        Err(error) => Err(problem::not_decided(&error).into()),
+        Err(error) => Err(problem::not_writing(&error).into()),
     }
 }
 
@@ -252,8 +252,8 @@ impl Site {
         metrics.ledger_time.set(whole(published.time.0 / 1_000));
         metrics.ledger_writable.set(i64::from(engine.ledger().may_write().is_ok()));
         metrics.ledger_behind.set(i64::from(engine.ledger().is_behind()));
-        let free = crate::limits::HTTP_BODIES_KIB_MAX.saturating_sub(self.bodies.available_permits());
-        metrics.body_bytes.set(whole(free as u64) << 10);
+        let held_kib = crate::limits::HTTP_BODIES_KIB_MAX.saturating_sub(self.bodies.available_permits());
+        metrics.body_bytes.set(whole(held_kib as u64) << 10);
         if let Some(pages) = std::fs::read_to_string("/proc/self/statm").ok().and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok()) {
             metrics.resident_memory.set(whole(pages * rustix::param::page_size() as u64));
         }

@@ -11,8 +11,8 @@ use super::request::Request;
 use super::verify::put_off;
 use crate::channel::{answer, question};
 use crate::engine::Counting;
-use crate::metrics::Named;
 use crate::verify::answer::Answer;
+use crate::verify::verdict::Verdict;
 
 const ROBOTS: HeaderName = HeaderName::from_static("x-robots-tag");
 
@@ -22,7 +22,7 @@ pub(super) async fn page(request: &Request) -> Handled {
     let question = question::of_payload(request.site.engine.host(), request.only_step());
     let asked = request.site.engine.ask(&question, &request.asker, counting)?;
     put_off(request, &asked)?;
-    request.site.metrics.verdicts.get_or_create(&Named { name: asked.answer.verdict.name() }).inc();
+    request.site.answered(asked.answer.verdict);
     let reply = if wants_json { Reply::new(JSON, answer::to_json_text(&asked.answer)) } else { Reply::new(HTML, html(&asked.answer)) };
     Ok(reply.header(REFERRER_POLICY, "no-referrer").header(ROBOTS, "noindex, nofollow").header(
         CONTENT_SECURITY_POLICY,
@@ -33,7 +33,7 @@ pub(super) async fn page(request: &Request) -> Handled {
 /// The answer as a page without scripts: what it says first, then what to compare with the paper.
 fn html(answer: &Answer) -> String {
     let verdict = answer.verdict;
-    let colour = if verdict == crate::verify::verdict::Verdict::Genuine { "#0a6b2d" } else { "#a11" };
+    let colour = if verdict == Verdict::Genuine { "#0a6b2d" } else { "#a11" };
     let lines: String = answer::to_text(answer).lines().skip(1).map(|line| format!("<p>{}</p>\n", escape(line.trim()))).collect();
     format!(
         "<!doctype html>\n<html lang=\"zh-CN\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n\

@@ -8,6 +8,7 @@ use super::reply::Reply;
 use super::request::Request;
 use super::verify::charge;
 use crate::channel::keys as public_keys;
+use crate::channel::log_proof::{consistency_json, inclusion_json};
 use crate::channel::problem::{Kind, Problem};
 use crate::ledger::Ledger;
 
@@ -38,8 +39,7 @@ pub(super) async fn inclusion(request: Request) -> Handled {
                 return Err(Fault::from(absent()));
             }
             let leaf = ledger.leaf(index)?.ok_or_else(absent)?.encode();
-            let path = hex(&ledger.inclusion(index, size)?);
-            Ok(json!({ "index": index, "size": size, "leaf": data_encoding::HEXLOWER.encode(&leaf), "path": path, "checkpoint": checkpoint }))
+            Ok(inclusion_json(index, size, &leaf, &ledger.inclusion(index, size)?, &checkpoint))
         })
         .await??;
     Ok(Reply::json(&value))
@@ -58,14 +58,10 @@ pub(super) async fn consistency(request: Request) -> Handled {
                 let en = format!("{from} is larger than {to}");
                 return Err(Fault::from(Problem::because(Kind::NotFound, format!("{from} 大于 {to}"), en)));
             }
-            Ok(json!({ "from": from, "to": to, "hashes": hex(&ledger.consistency(from, to)?), "older": older, "newer": newer }))
+            Ok(consistency_json(from, to, &ledger.consistency(from, to)?, &older, &newer))
         })
         .await??;
     Ok(Reply::json(&value))
-}
-
-fn hex(hashes: &[[u8; 32]]) -> Vec<String> {
-    hashes.iter().map(|hash| data_encoding::HEXLOWER.encode(hash)).collect()
 }
 
 /// The signed checkpoint of this size; only commits publish one, so otherwise it is said which are nearest.

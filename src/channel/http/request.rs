@@ -15,7 +15,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::Site;
 use super::route::{Endpoint, Steps};
 use crate::channel::problem::{self, Kind, Language, Problem};
-use crate::domain::caller::{Caller, Role};
+use crate::domain::caller::Caller;
 use crate::domain::number::{InvoiceCode, InvoiceId, InvoiceNumber};
 use crate::limits::HTTP_BODY_SECS;
 use crate::verify::quota::Asker;
@@ -161,11 +161,6 @@ impl Request {
         }
         let wanted = types.first().copied().unwrap_or_default();
         Err(Problem::because(Kind::UnsupportedMediaType, format!("请使用 Content-Type: {wanted}"), format!("use Content-Type: {wanted}")))
-    }
-
-    /// The only caller that this endpoint can have, for the audit table.
-    pub(super) fn is_administrator(&self) -> bool {
-        self.caller.role == Role::Administrator
     }
 }
 

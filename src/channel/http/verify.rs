@@ -11,7 +11,6 @@ use crate::engine::{Asked, Counting, EngineError};
 use crate::metrics::Named;
 use crate::verify::query::{Question, Typed};
 use crate::verify::quota::{Rate, Throttled};
-use crate::verify::verdict::Verdict;
 
 /// A question as it is sent: a QR text, or what is printed.
 #[derive(Debug, Default, Deserialize)]
@@ -61,12 +60,8 @@ pub(super) async fn verify(mut request: Request) -> Handled {
     let (wants_proof, wants_details) = (asked.proof, asked.details);
     let question = asked.question()?;
     let asked = request.site.engine.ask(&question, &request.asker, Counting::Verification)?;
-    let verdict = asked.answer.verdict;
-    request.site.metrics.verdicts.get_or_create(&Named { name: verdict.name() }).inc();
+    request.site.answered(asked.answer.verdict);
     put_off(&request, &asked)?;
-    if verdict == Verdict::Forged {
-        tracing::warn!(alarm = "forged", "a code was shown that nobody should have");
-    }
     let Asked { answer: answered, rate } = asked;
     let value = if wants_proof || wants_details {
         request

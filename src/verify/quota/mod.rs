@@ -187,7 +187,7 @@ pub struct Quota {
     secret: Secret,
     policies: Policies,
     buckets: Buckets,
-    /// Made when the first asker under a quota asks: whoever works at the console needs none of it.
+    /// Made for the first asker under a quota, or before: whoever works at the console needs none of it.
     guesses: OnceLock<Guesses>,
 }
 
@@ -215,6 +215,11 @@ impl Quota {
     /// Quotas of which nothing is used up; `secret` is random and lasts as long as the process.
     pub fn new(policies: Policies, secret: [u8; 16]) -> Quota {
         Quota { secret: Secret(secret), policies, buckets: Buckets::new(), guesses: OnceLock::new() }
+    }
+
+    /// Makes what the first asker under a quota would make.
+    pub fn make_ready(&self) {
+        self.guesses.get_or_init(Guesses::new);
     }
 
     /// The asker, unless nothing limits it.

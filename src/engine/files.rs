@@ -1,0 +1,41 @@
+//! Files beside the ledger: written once, durably, for their owner or for everybody; read within bounds.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use super::EngineError;
+
+/// Writes a file that only its owner may read, durably, refusing to replace one.
+pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), EngineError> {
+    write_new(path, bytes, 0o700, 0o600)
+}
+
+/// Writes a file that everybody may read, durably, refusing to replace one.
+pub fn write_public(path: &Path, bytes: &[u8]) -> Result<(), EngineError> {
+    write_new(path, bytes, 0o755, 0o644)
+}
+
+fn write_new(path: &Path, bytes: &[u8], directory_mode: u32, mode: u32) -> Result<(), EngineError> {
+    let write = || -> io::Result<()> {
+        if let Some(parent) = path.parent() {
+            DirBuilder::new().recursive(true).mode(directory_mode).create(parent)?;
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    write().map_err(|error| EngineError::File { path: path.into(), error })
+}
+
+/// Reads a file of at most `limit` bytes.
+pub fn read_bounded(path: &Path, limit: usize) -> Result<Vec<u8>, EngineError> {
+    let mut bytes = Vec::new();
+    let failed = |error| EngineError::File { path: path.into(), error };
+    File::open(path).map_err(failed)?.take(limit as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() > limit {
+        return Err(failed(io::Error::other(format!("larger than {limit} bytes"))));
+    }
+    Ok(bytes)
+}
