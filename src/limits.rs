@@ -83,8 +83,14 @@ pub const ISSUE_UNPARSED_MAX: usize = 64;
 /// How far the clock may be behind the newest leaf before signing stops, in milliseconds: the slew of a well-kept clock, not a step.
 pub const CLOCK_BEHIND_MAX_MS: u64 = 5_000;
 
-/// Counts that may wait for the disk before whoever counts helps to flush: about 100 bytes each.
+/// Counts that may wait for the disk before they are written ahead of time: about 100 bytes each.
 pub const COUNTS_PENDING_MAX: usize = 100_000;
+
+/// Counts that stay in memory after they are written, for those who ask again: 25 MB.
+pub const COUNTS_KEPT_MAX: usize = 250_000;
+
+/// Counts that are written at once: an invoice that is being issued waits for no more than these.
+pub const COUNT_BATCH_ROWS: usize = 1_000;
 
 /// Counts that may wait while the disk takes none, before a verification is refused rather than not counted: 100 MB.
 pub const COUNTS_PENDING_IN_TROUBLE_MAX: usize = 1_000_000;

@@ -67,23 +67,55 @@ pub enum TileError<E> {
     Outside,
 }
 
-/// The right-most tile of a row: its hashes, fewer than 256, and the roots of the complete subtrees they make, largest first.
+/// A tile as a proof reads it.
+pub trait Tile {
+    /// Root of the complete subtree of this height (below 8) at this place among those of its height; `None` if the tile has not all its hashes.
+    fn subtree(&self, height: u32, place: usize) -> Option<Hash>;
+}
+
+/// The hashes, joined.
+impl<T: AsRef<[u8]>> Tile for T {
+    fn subtree(&self, height: u32, place: usize) -> Option<Hash> {
+        let first = place.checked_shl(height)?;
+        self.as_ref().as_chunks::<32>().0.get(first..first.checked_add(1 << height)?).map(perfect_root)
+    }
+}
+
+/// The right-most tile of a row, which is not full: its hashes, fewer than 256, and the roots of all complete subtrees that they make.
 #[derive(Clone, Debug, Default)]
-struct Edge {
-    hashes: Vec<Hash>,
-    peaks: Vec<Hash>,
+pub struct Edge {
+    /// By height, each from left to right.
+    roots: [Vec<Hash>; TILE_HEIGHT as usize],
 }
 
 impl Edge {
-    fn push(&mut self, hash: Hash) {
+    /// The hashes themselves.
+    pub fn hashes(&self) -> &[Hash] {
+        let [hashes, ..] = &self.roots;
+        hashes
+    }
+
+    /// Appends a hash; the root of the tile if that makes it full.
+    fn push(&mut self, hash: Hash) -> Option<Hash> {
         let mut root = hash;
-        // Each trailing one of the count is a subtree that the new hash completes.
-        for _ in 0..self.hashes.len().trailing_ones() {
-            let Some(left) = self.peaks.pop() else { break };
-            root = node_hash(&left, &root);
+        for roots in &mut self.roots {
+            roots.push(root);
+            // One without a right neighbour waits for it.
+            let ([.., left, right], true) = (roots.as_slice(), roots.len().is_multiple_of(2)) else { return None };
+            root = node_hash(left, right);
         }
-        self.peaks.push(root);
-        self.hashes.push(hash);
+        Some(root)
+    }
+
+    /// The complete subtrees that are in no larger one, smallest first.
+    fn peaks(&self) -> impl Iterator<Item = &Hash> {
+        self.roots.iter().filter(|roots| !roots.len().is_multiple_of(2)).filter_map(|roots| roots.last())
+    }
+}
+
+impl Tile for Edge {
+    fn subtree(&self, height: u32, place: usize) -> Option<Hash> {
+        self.roots.get(height as usize)?.get(place).copied()
     }
 }
 
@@ -105,7 +137,9 @@ impl Tree {
     pub fn rebuild<E, T: AsRef<[u8]>>(size: u64, last: &[Hash], mut read: impl FnMut(u8, u64) -> Result<T, E>) -> Result<Tree, TileError<E>> {
         let mut tree = Tree { size, edges: Vec::new() };
         let mut bottom = Edge::default();
-        last.iter().for_each(|hash| bottom.push(*hash));
+        for hash in last {
+            bottom.push(*hash);
+        }
         if last.len() as u64 != size % TILE_WIDTH {
             return Err(TileError::Outside);
         }
@@ -140,16 +174,14 @@ impl Tree {
                 self.edges.push(Edge::default());
             }
             let Some(edge) = self.edges.get_mut(usize::from(level)) else { break };
-            edge.push(hash);
-            if edge.hashes.len() as u64 == TILE_WIDTH {
+            carry = edge.push(hash);
+            if carry.is_some() {
                 let n = self.size >> (TILE_HEIGHT * (u32::from(level) + 1));
                 let mut bytes = Box::new([0; TILE_BYTES]);
-                for (to, hash) in bytes.as_chunks_mut::<32>().0.iter_mut().zip(&edge.hashes) {
+                for (to, hash) in bytes.as_chunks_mut::<32>().0.iter_mut().zip(edge.hashes()) {
                     *to = *hash;
                 }
                 full.push(FullTile { level, n, bytes });
-                // Of 256 hashes one subtree remains: the tile's own root.
-                carry = edge.peaks.pop();
                 *edge = Edge::default();
             }
             level += 1;
@@ -165,18 +197,18 @@ impl Tree {
 
     /// Root of the leaves so far, from the complete subtrees, smallest first.
     pub fn root(&self) -> Hash {
-        let peaks = self.edges.iter().flat_map(|edge| edge.peaks.iter().rev());
+        let peaks = self.edges.iter().flat_map(Edge::peaks);
         peaks.copied().reduce(|right, left| node_hash(&left, &right)).unwrap_or(EMPTY_ROOT)
     }
 
-    /// The hashes of each row's right-most tile, which is not full and not stored, bottom row first.
-    pub fn right_edge(&self) -> Vec<Vec<Hash>> {
-        self.edges.iter().map(|edge| edge.hashes.clone()).collect()
+    /// Each row's right-most tile, which is not full and not stored, bottom row first.
+    pub fn right_edge(&self) -> Vec<Edge> {
+        self.edges.clone()
     }
 
     /// The hashes of a row's right-most tile, which is not full and not stored. Its place in the row is `size >> 8 (level + 1)`.
     pub fn partial_tile(&self, level: u8) -> &[Hash] {
-        self.edges.get(usize::from(level)).map_or(&[], |edge| &edge.hashes)
+        self.edges.get(usize::from(level)).map_or(&[], Edge::hashes)
     }
 }
 
@@ -205,7 +237,7 @@ struct Tiles<R, T> {
     seen: Vec<(u8, u64, T)>,
 }
 
-impl<E, T: AsRef<[u8]>, R: FnMut(u8, u64) -> Result<T, E>> Tiles<R, T> {
+impl<E, T: Tile, R: FnMut(u8, u64) -> Result<T, E>> Tiles<R, T> {
     /// `MTH(D[from..to])`, as RFC 6962 splits it.
     fn range_root(&mut self, from: u64, to: u64) -> Result<Hash, TileError<E>> {
         let n = to - from;
@@ -220,9 +252,8 @@ impl<E, T: AsRef<[u8]>, R: FnMut(u8, u64) -> Result<T, E>> Tiles<R, T> {
     fn perfect(&mut self, height: u32, place: u64) -> Result<Hash, TileError<E>> {
         #[expect(clippy::cast_possible_truncation, reason = "heights are below 64")]
         let level = (height / TILE_HEIGHT) as u8;
-        let width = 1u64 << (height % TILE_HEIGHT);
-        let first = place * width;
-        let n = first / TILE_WIDTH;
+        let height = height % TILE_HEIGHT;
+        let n = place >> (TILE_HEIGHT - height);
         let at = match self.seen.iter().position(|(l, m, _)| (*l, *m) == (level, n)) {
             Some(at) => at,
             None => {
@@ -230,20 +261,18 @@ impl<E, T: AsRef<[u8]>, R: FnMut(u8, u64) -> Result<T, E>> Tiles<R, T> {
                 self.seen.len() - 1
             }
         };
-        let hashes = self.seen.get(at).map_or(&[][..], |(_, _, tile)| tile.as_ref().as_chunks::<32>().0);
-        let start = usize::try_from(first % TILE_WIDTH).unwrap_or(usize::MAX);
-        let end = usize::try_from(first % TILE_WIDTH + width).unwrap_or(usize::MAX);
-        hashes.get(start..end).map(perfect_root).ok_or(TileError::Short { level, n })
+        let within = usize::try_from(place - (n << (TILE_HEIGHT - height))).unwrap_or(usize::MAX);
+        self.seen.get(at).and_then(|(_, _, tile)| tile.subtree(height, within)).ok_or(TileError::Short { level, n })
     }
 }
 
 /// Root of the first `size` leaves. `read` gives tile (level, n), full or with at least the hashes that a tree of `size` leaves has there.
-pub fn root_at<E, T: AsRef<[u8]>>(size: u64, read: impl FnMut(u8, u64) -> Result<T, E>) -> Result<Hash, TileError<E>> {
+pub fn root_at<E, T: Tile>(size: u64, read: impl FnMut(u8, u64) -> Result<T, E>) -> Result<Hash, TileError<E>> {
     if size == 0 { Ok(EMPTY_ROOT) } else { Tiles { read, seen: Vec::new() }.range_root(0, size) }
 }
 
 /// `PATH(index, D[size])` of RFC 6962, section 2.1.1, sibling of the leaf first. Tiles as for [`root_at`].
-pub fn inclusion_proof<E, T: AsRef<[u8]>>(index: u64, size: u64, read: impl FnMut(u8, u64) -> Result<T, E>) -> Result<Vec<Hash>, TileError<E>> {
+pub fn inclusion_proof<E, T: Tile>(index: u64, size: u64, read: impl FnMut(u8, u64) -> Result<T, E>) -> Result<Vec<Hash>, TileError<E>> {
     if index >= size {
         return Err(TileError::Outside);
     }
@@ -265,7 +294,7 @@ pub fn inclusion_proof<E, T: AsRef<[u8]>>(index: u64, size: u64, read: impl FnMu
 }
 
 /// `PROOF(old, D[new])` of RFC 6962, section 2.1.2; empty if `old` is 0 or equals `new`. Tiles as for [`root_at`], of the new tree.
-pub fn consistency_proof<E, T: AsRef<[u8]>>(old: u64, new: u64, read: impl FnMut(u8, u64) -> Result<T, E>) -> Result<Vec<Hash>, TileError<E>> {
+pub fn consistency_proof<E, T: Tile>(old: u64, new: u64, read: impl FnMut(u8, u64) -> Result<T, E>) -> Result<Vec<Hash>, TileError<E>> {
     if old > new {
         return Err(TileError::Outside);
     }

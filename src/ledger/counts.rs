@@ -1,7 +1,7 @@
 //! How often each invoice was verified (查验次数): exact in memory, durable within a second, off the hot path.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::tables::Counts as CountTable;
 use super::value::CountRecord;
 use crate::domain::number::InvoiceId;
 use crate::domain::time::UnixMillis;
-use crate::limits::{COUNT_FLUSH_MS, COUNTS_PENDING_IN_TROUBLE_MAX, COUNTS_PENDING_MAX};
+use crate::limits::{COUNT_BATCH_ROWS, COUNT_FLUSH_MS, COUNTS_KEPT_MAX, COUNTS_PENDING_IN_TROUBLE_MAX, COUNTS_PENDING_MAX};
 
 /// Count of matching verifications, this one included, and when the first one was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,16 +24,23 @@ pub struct Tally {
 }
 
 #[derive(Debug)]
-struct Pending {
+struct Row {
     record: CountRecord,
+    /// Not, or not yet again, on disk.
     dirty: bool,
 }
 
 #[derive(Debug)]
 struct Inner {
     store: Arc<Store>,
-    /// Absolute counts that are not yet, or not yet again, on disk. While a row is here it is the truth.
-    pending: DashMap<InvoiceId, Pending>,
+    /// While a row is here it is the truth. Clean ones stay for those who ask again, until there are too many.
+    rows: DashMap<InvoiceId, Row>,
+    /// Which rows are dirty, each once.
+    dirty: Mutex<Vec<InvoiceId>>,
+    /// How many times clean rows were dropped. Grows after what they say is in the store and before they go.
+    dropped: AtomicU64,
+    /// One at a time writes.
+    flushing: Mutex<()>,
     closing: AtomicBool,
     wake: (Mutex<()>, Condvar),
 }
@@ -53,7 +60,15 @@ impl Counts {
     }
 
     fn inner(store: Arc<Store>) -> Arc<Inner> {
-        Arc::new(Inner { store, pending: DashMap::new(), closing: AtomicBool::new(false), wake: Default::default() })
+        Arc::new(Inner {
+            store,
+            rows: DashMap::new(),
+            dirty: Mutex::default(),
+            dropped: AtomicU64::new(0),
+            flushing: Mutex::default(),
+            closing: AtomicBool::new(false),
+            wake: Default::default(),
+        })
     }
 
     pub(super) fn start(store: Arc<Store>) -> std::io::Result<Counts> {
@@ -65,32 +80,38 @@ impl Counts {
 
     /// Counts one matching verification.
     pub fn add(&self, id: InvoiceId, now: UnixMillis) -> Result<Tally, StoreError> {
-        // How many there are is asked of every shard, so only where one more would come.
-        if !self.inner.pending.contains_key(&id)
-            && self.inner.pending.len() > COUNTS_PENDING_MAX
-            && let Err(error) = self.inner.flush()
-            && self.inner.pending.len() > COUNTS_PENDING_IN_TROUBLE_MAX
-        {
-            return Err(error);
+        match self.inner.rows.get_mut(&id) {
+            Some(mut row) => Ok(self.inner.count(id, &mut row)),
+            None => self.add_to_stored(id, now),
         }
-        let mut slot = match self.inner.pending.entry(id) {
-            dashmap::Entry::Occupied(slot) => slot.into_ref(),
-            // The shard stays locked over one point read, so that two first verifications cannot both start from the stored row.
-            dashmap::Entry::Vacant(slot) => {
-                let record = self.inner.store.get::<CountTable>(&id)?.unwrap_or(CountRecord { count: 0, first_ms: now.0 });
-                slot.insert(Pending { record, dirty: false })
+    }
+
+    fn add_to_stored(&self, id: InvoiceId, now: UnixMillis) -> Result<Tally, StoreError> {
+        let inner = &self.inner;
+        match inner.waiting() {
+            0..=COUNTS_PENDING_MAX => {}
+            ..=COUNTS_PENDING_IN_TROUBLE_MAX => inner.wake.1.notify_all(),
+            _ => inner.flush()?,
+        }
+        let stored = || Ok::<_, StoreError>(inner.store.get::<CountTable>(&id)?.unwrap_or(CountRecord { count: 0, first_ms: now.0 }));
+        let dropped = inner.dropped.load(Ordering::SeqCst);
+        let read = stored()?;
+        let mut row = match inner.rows.entry(id) {
+            // Somebody else was first, and has counted since.
+            dashmap::Entry::Occupied(row) => row.into_ref(),
+            dashmap::Entry::Vacant(row) => {
+                // Unless rows were dropped since, nobody counted between the reading and now, or it would be here.
+                let record = if inner.dropped.load(Ordering::SeqCst) == dropped { read } else { stored()? };
+                row.insert(Row { record, dirty: false })
             }
         };
-        let before = slot.record;
-        slot.record.count += 1;
-        slot.dirty = true;
-        Ok(Tally { count: before.count + 1, first: (before.count > 0).then_some(UnixMillis(before.first_ms)) })
+        Ok(inner.count(id, &mut row))
     }
 
     /// The count without adding to it.
     pub fn get(&self, id: InvoiceId) -> Result<Tally, StoreError> {
-        let record = match self.inner.pending.get(&id) {
-            Some(pending) => Some(pending.record),
+        let record = match self.inner.rows.get(&id) {
+            Some(row) => Some(row.record),
             None => self.inner.store.get::<CountTable>(&id)?,
         };
         Ok(Tally { count: record.map_or(0, |record| record.count), first: record.map(|record| UnixMillis(record.first_ms)) })
@@ -117,29 +138,56 @@ impl Inner {
         drop(self.flush());
     }
 
+    fn count(&self, id: InvoiceId, row: &mut Row) -> Tally {
+        let before = row.record;
+        row.record.count += 1;
+        if !std::mem::replace(&mut row.dirty, true) {
+            self.dirty().push(id);
+        }
+        Tally { count: before.count + 1, first: (before.count > 0).then_some(UnixMillis(before.first_ms)) }
+    }
+
+    fn dirty(&self) -> MutexGuard<'_, Vec<InvoiceId>> {
+        self.dirty.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn waiting(&self) -> usize {
+        self.dirty().len()
+    }
+
     fn flush(&self) -> Result<(), StoreError> {
-        let mut batch = self.store.batch();
-        let mut written = Vec::new();
-        for mut slot in self.pending.iter_mut() {
-            if slot.dirty {
-                slot.dirty = false;
-                batch.put::<CountTable>(slot.key(), &slot.record);
-                written.push(*slot.key());
-            }
-        }
-        if written.is_empty() {
-            return Ok(());
-        }
-        if let Err(error) = batch.commit(true) {
-            for id in written {
-                if let Some(mut slot) = self.pending.get_mut(&id) {
-                    slot.dirty = true;
-                }
-            }
+        let _alone = self.flushing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut written = std::mem::take(&mut *self.dirty());
+        // In order, each finds its place in the memtable near the one before it.
+        written.sort_unstable();
+        if let Err((error, tried)) = self.write(&written) {
+            // Those that became dirty again meanwhile are already on the list.
+            let cleaned = |id| self.rows.get_mut(id).is_some_and(|mut row| !std::mem::replace(&mut row.dirty, true));
+            let again: Vec<_> = written.iter().enumerate().filter(|(at, id)| *at >= tried || cleaned(id)).map(|(_, id)| *id).collect();
+            self.dirty().extend(again);
             return Err(error);
         }
-        for id in written {
-            self.pending.remove_if(&id, |_, slot| !slot.dirty);
+        if self.rows.len() > COUNTS_KEPT_MAX {
+            self.dropped.fetch_add(1, Ordering::SeqCst);
+            self.rows.retain(|_, row| row.dirty);
+        }
+        Ok(())
+    }
+
+    /// A chunk at a time, so that an invoice that is being issued does not wait for all of them, and all of them safe at the end. An error comes with
+    /// how many were tried and may not be safe.
+    fn write(&self, ids: &[InvoiceId]) -> Result<(), (StoreError, usize)> {
+        let mut tried = 0;
+        for chunk in ids.chunks(COUNT_BATCH_ROWS) {
+            let mut batch = self.store.batch();
+            for id in chunk {
+                if let Some(mut row) = self.rows.get_mut(id) {
+                    row.dirty = false;
+                    batch.put::<CountTable>(id, &row.record);
+                }
+            }
+            tried += chunk.len();
+            batch.commit(tried == ids.len()).map_err(|error| (error, tried))?;
         }
         Ok(())
     }

@@ -207,7 +207,7 @@ pub type FoundRow = Option<Arc<InvRecord>>;
 struct Front {
     published: Arc<Published>,
     /// The tiles of the published tree that are not full and therefore not stored: [`merkle::Tree::right_edge`].
-    edge: Arc<Vec<Vec<merkle::Hash>>>,
+    edge: Arc<Vec<merkle::Edge>>,
     book: Book,
 }
 
@@ -245,7 +245,7 @@ impl Shared {
         Ok(())
     }
 
-    fn replace_front(&self, published: Published, edge: Arc<Vec<Vec<merkle::Hash>>>, book: Book) {
+    fn replace_front(&self, published: Published, edge: Arc<Vec<merkle::Edge>>, book: Book) {
         let mut front = self.front.write().unwrap_or_else(PoisonError::into_inner);
         *front = Front { published: Arc::new(published), edge, book };
     }

@@ -91,18 +91,34 @@ impl Ledger {
     }
 
     /// The published size, and how to read the tiles of that tree. They serve every smaller tree as well: a row only grows to the right.
-    fn published_tiles(&self) -> (u64, impl Fn(u8, u64) -> Result<Vec<u8>, LedgerError>) {
+    fn published_tiles(&self) -> (u64, impl Fn(u8, u64) -> Result<PublishedTile, LedgerError>) {
         let (size, edge) = {
             let front = self.shared.front();
             (front.published.size, Arc::clone(&front.edge))
         };
-        let read = move |level: u8, n: u64| match self.store.get::<Tiles>(&(level, n))? {
-            Some(tile) => Ok(tile),
-            None if size.checked_shr(merkle::TILE_HEIGHT * (u32::from(level) + 1)).unwrap_or(0) == n => {
-                Ok(edge.get(usize::from(level)).map_or(Vec::new(), |hashes| hashes.as_flattened().to_vec()))
+        let read = move |level: u8, n: u64| {
+            if size.checked_shr(merkle::TILE_HEIGHT * (u32::from(level) + 1)).unwrap_or(0) == n {
+                return Ok(PublishedTile::Edge(Arc::clone(&edge), level.into()));
             }
-            None => Err(LedgerError::broken(n, format!("tile {level}/{n} is missing"))),
+            let stored = self.store.get::<Tiles>(&(level, n))?;
+            stored.map(PublishedTile::Full).ok_or_else(|| LedgerError::broken(n, format!("tile {level}/{n} is missing")))
         };
         (size, read)
+    }
+}
+
+/// A tile of the published tree.
+enum PublishedTile {
+    Full(Vec<u8>),
+    /// Of these, the one of this row.
+    Edge(Arc<Vec<merkle::Edge>>, usize),
+}
+
+impl merkle::Tile for PublishedTile {
+    fn subtree(&self, height: u32, place: usize) -> Option<merkle::Hash> {
+        match self {
+            PublishedTile::Full(tile) => tile.subtree(height, place),
+            PublishedTile::Edge(edge, level) => edge.get(*level)?.subtree(height, place),
+        }
     }
 }

@@ -19,7 +19,7 @@ use crate::program::{Running, copied, draft_id, draft_line, issue};
 use crate::support::{Site, allot_all, receipt, receipt_is_sound};
 
 const KILLS: usize = 50;
-/// Requests that are unanswered at each kill, at least.
+/// Requests that are unanswered at nearly each kill, at least. Between counting them and the kill the process goes on answering.
 const UNANSWERED: usize = 32;
 /// Answers that may lie in the pipe (64 KiB) and in the reader's buffer (8 KiB) when the process is killed, of 2.7 KiB each: they are heard afterwards.
 const IN_THE_PIPE: usize = 32;
@@ -184,12 +184,11 @@ fn what_was_answered_survives_fifty_kills() {
     let site = Site::new();
     allot_all(&site.create());
     let (mut client, mut chance) = (Client::default(), Chance(9));
-    let (mut between, mut beyond, mut fewest) = (0, 0, usize::MAX);
+    let (mut between, mut beyond, mut busy) = (0, 0, 0);
     for kill in 0..KILLS {
         let moment = moment(&mut chance, kill);
         let unanswered = run_and_kill(&site, &mut client, &mut chance, moment);
-        assert!(unanswered >= UNANSWERED, "kill {kill}, {moment:?}: only {unanswered} unanswered");
-        fewest = fewest.min(unanswered);
+        busy += usize::from(unanswered >= UNANSWERED);
         between += usize::from(matches!(moment, Moment::Held(..)));
 
         let news = std::mem::take(&mut client.news);
@@ -216,11 +215,11 @@ fn what_was_answered_survives_fifty_kills() {
     assert_eq!((invoices, all.len()), (client.answers.len(), usize::try_from(client.fresh).expect("few")), "everything sent, once");
     println!(
         "{KILLS} kills, {between} of them held between sync and reply; after {beyond} the ledger had more than was answered; \
-         at least {fewest} requests unanswered; {} receipts, {} answered again; nothing lost, nothing twice",
+         at {busy} of them {UNANSWERED} requests or more unanswered; {} receipts, {} answered again; nothing lost, nothing twice",
         all.len(),
         client.repeated
     );
-    assert!(between >= 10);
+    assert!(between >= 10 && busy >= KILLS * 4 / 5, "{between} between sync and reply, {busy} busy");
 }
 
 /// A process that is killed while it opens the ledger has not begun anything, and the next one is none the wiser.

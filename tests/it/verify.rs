@@ -1,5 +1,8 @@
 //! Verification through the engine: every verdict, each way to ask, what is compared, what is told, and what is never told.
 
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::thread;
+
 use data_encoding::BASE32_NOPAD;
 use fapiao::channel::{answer as rendered, qr, question};
 use fapiao::codec::canonical;
@@ -13,6 +16,7 @@ use fapiao::domain::money::Fen;
 use fapiao::domain::number::{InvoiceCode, InvoiceId, InvoiceNumber};
 use fapiao::domain::time::{Day, UnixMillis};
 use fapiao::engine::Engine;
+use fapiao::limits::COUNTS_KEPT_MAX;
 use fapiao::verify::answer::Answer;
 use fapiao::verify::query::{Typed, Unanswerable};
 use fapiao::verify::verdict::Verdict;
@@ -718,6 +722,34 @@ fn matches_are_counted_and_counts_survive() {
     let engine = site.open().expect("the ledger again");
     assert_eq!(counted(&engine, &right), (8, Some(first)));
     assert_eq!(counted(&engine, &typed(&other)).0, 2);
+}
+
+/// More than are kept in memory, so that those counted first are dropped from it and read again while others are counted.
+#[test]
+fn counts_are_exact_for_many_who_ask_at_once_about_more_than_are_kept() {
+    const ASKERS: u32 = 4;
+    let rows = u32::try_from(COUNTS_KEPT_MAX).expect("few") + 20_000;
+    let (site, engine) = ready();
+    let of = |n| InvoiceId { number: InvoiceNumber::from_ordinal(n + 1).expect("eight digits"), ..id(Kind::Roll, 1) };
+    let heard: Vec<AtomicU8> = (0..rows).map(|_| AtomicU8::new(0)).collect();
+    thread::scope(|scope| {
+        for asker in 0..ASKERS {
+            let (counts, heard, from) = (engine.ledger().counts(), &heard, asker * (rows / ASKERS));
+            scope.spawn(move || {
+                for n in (from..rows).chain(0..from) {
+                    let tally = counts.add(of(n), UnixMillis(1)).expect("counted");
+                    let before = heard[n as usize].fetch_or(1 << (tally.count - 1), Ordering::Relaxed);
+                    assert_eq!(before & (1 << (tally.count - 1)), 0, "{n} was told {} twice", tally.count);
+                }
+            });
+        }
+    });
+    assert!(heard.iter().all(|heard| heard.load(Ordering::Relaxed) == 0b1111));
+    drop(engine);
+    let engine = site.open().expect("the ledger again");
+    for n in 0..rows {
+        assert_eq!(engine.ledger().counts().get(of(n)).expect("readable").count, u64::from(ASKERS), "{n}");
+    }
 }
 
 fn face_of(engine: &Engine, kind: Kind, number: u32) -> Face {

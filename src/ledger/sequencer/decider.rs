@@ -54,7 +54,7 @@ impl Pending {
 pub(super) struct Work {
     pub(super) number: u64,
     pub(super) frame: Frame,
-    pub(super) edge: Arc<Vec<Vec<merkle::Hash>>>,
+    pub(super) edge: Arc<Vec<merkle::Edge>>,
     /// Each once.
     pub(super) touched: Vec<InvoiceId>,
     pub(super) waiters: Vec<(oneshot::Sender<Reply>, Outcome)>,
