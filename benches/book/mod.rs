@@ -164,8 +164,9 @@ impl Book {
             arguments.extend(role.iter().filter(|argument| !argument.is_empty()));
             ours(&arguments)["token"].as_str().expect("a token").to_owned()
         });
-        let fapiao = servers::fapiao(cores[0], &ledger, &passphrase, &configuration);
-        let mut filling = load(None, &fapiao, &tokens);
+        let serve = |directory: &Path| servers::fapiao(cores[0], directory, &passphrase, &configuration);
+        let filled_by = serve(&ledger);
+        let mut filling = load(None, &filled_by, &tokens);
         let requests = count.div_ceil(1_000).to_string();
         filling.args(["--mode", "bulk", "--connections", "4", "--batch", &count.min(1_000).to_string(), "--requests", &requests]);
         let filled = output({
@@ -191,7 +192,10 @@ impl Book {
             answer_bytes: 0,
         };
         let insert_values = place("insert-values");
+        // Whoever reads a database that is written to may find a file gone that was there a moment before.
+        drop(filled_by);
         values(&order, &insert_values);
+        let fapiao = serve(&order.ledger);
         order.answer_bytes = answer_bytes(&fapiao, &order, &tokens[0]);
         println!("book: a verification is answered with {} bytes of JSON", order.answer_bytes);
         let bare = servers::bare(cores[0], BARE, order.answer_bytes);

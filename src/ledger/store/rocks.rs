@@ -108,7 +108,7 @@ impl Rocks {
             // From here on the files change.
             Inventory::remove(directory)?;
         }
-        let cache = Cache::new_lru_cache(sizes.block_cache);
+        let cache = Cache::new_hyper_clock_cache(sizes.block_cache, 0);
         if !missing.is_empty() && access == Access::Write {
             let db = open(directory, sizes, access, &cache, &there)?;
             not_lost(&db, &path, &missing)?;
