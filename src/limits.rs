@@ -290,7 +290,16 @@ pub const HTTP_BUFFER_BYTES: usize = 16 << 10;
 /// Header fields of a request at most: browsers send about 20.
 pub const HTTP_HEADERS_MAX: usize = 64;
 
-/// Until the head of a request is complete, in seconds; also how long a connection may lie idle between two requests.
+/// Bytes of a file with certificates, or a private key, at most.
+pub const TLS_FILE_BYTES_MAX: usize = 256 << 10;
+
+/// Certificates of a chain, at most: nobody has as many.
+pub const TLS_CERTIFICATES_MAX: usize = 16;
+
+/// How often the files of certificate and key are looked at, in seconds.
+pub const TLS_LOOK_SECS: u64 = 30;
+
+/// Until the head of a request is complete, and a TLS handshake, in seconds; also how long a connection may lie idle between two requests.
 pub const HTTP_HEAD_SECS: u64 = 30;
 
 /// Until the body of a request is complete, in seconds; for bulk bodies, until the next piece of it.

@@ -51,6 +51,8 @@ pub struct Metrics {
     pub in_flight: Gauge<i64, AtomicI64>,
     /// Handlers that panicked; each is a defect.
     pub panics: Counter<u64, AtomicU64>,
+    /// TLS handshakes that came to nothing.
+    pub tls_failures: Counter<u64, AtomicU64>,
     /// Answers to questions, by verdict.
     pub verdicts: Family<Named, Counter>,
     /// Submissions, by what became of them.
@@ -111,6 +113,7 @@ impl Metrics {
             connections_accepted: Counter::default(),
             in_flight: Gauge::default(),
             panics: Counter::default(),
+            tls_failures: Counter::default(),
             verdicts: Family::default(),
             submissions: Family::default(),
             throttled: Family::default(),
@@ -142,6 +145,7 @@ impl Metrics {
         registry.register("http_connections_accepted", "Connections that were accepted", metrics.connections_accepted.clone());
         registry.register("http_requests_in_flight", "Requests under way", metrics.in_flight.clone());
         registry.register("http_panics", "Handlers that panicked: each is a defect", metrics.panics.clone());
+        registry.register("tls_handshakes_failed", "TLS handshakes that came to nothing", metrics.tls_failures.clone());
         registry.register("verdicts", "Answers to questions, by verdict", metrics.verdicts.clone());
         registry.register("submissions", "Submissions, by what became of them", metrics.submissions.clone());
         registry.register("throttled", "Requests that were put off, by reason", metrics.throttled.clone());

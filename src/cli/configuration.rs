@@ -26,6 +26,7 @@ pub(super) struct Configuration {
     pub(super) issue: Issue,
     pub(super) storage: Storage,
     pub(super) http: Http,
+    pub(super) tls: Tls,
     pub(super) quota: Quota,
     pub(super) log: Log,
 }
@@ -61,6 +62,16 @@ pub(super) struct Http {
     pub(super) drain_seconds: Bounded<0, 3_600>,
     /// Proxies whose X-Forwarded-For is believed.
     pub(super) proxies: Vec<IpAddr>,
+}
+
+/// Files in PEM; both or neither.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Tls {
+    /// Certificate chain, the server's own first.
+    pub(super) certificate: Option<PathBuf>,
+    /// Its private key.
+    pub(super) key: Option<PathBuf>,
 }
 
 /// Questions per minute and at once; 0 per minute is no limit.
@@ -240,6 +251,10 @@ impl Configuration {
             let (line, column) = place(text, text.find("proxies").unwrap_or(0));
             return Err(format!("{line}:{column}: more than {PROXIES_MAX} proxies"));
         }
+        if configuration.tls.certificate.is_some() != configuration.tls.key.is_some() {
+            let (line, column) = place(text, text.find("[tls]").unwrap_or(0));
+            return Err(format!("{line}:{column}: `certificate` and `key` belong together"));
+        }
         Ok(configuration)
     }
 
@@ -299,6 +314,7 @@ mod tests {
     fn what_is_printed_says_every_key() {
         let mut configuration = Configuration { data: Some("/a \"b\"".into()), passphrase_file: Some("/p".into()), ..Configuration::default() };
         configuration.http.proxies = vec!["10.0.0.1".parse().expect("an address"), "::1".parse().expect("an address")];
+        configuration.tls = Tls { certificate: Some("/c".into()), key: Some("/k".into()) };
         configuration.log.level = Level::Debug;
         configuration.quota.key_burst = 7;
         let printed = configuration.print().expect("TOML");
@@ -317,6 +333,7 @@ mod tests {
             ("[storage]\nwal_mib = 1\n", "2:11: 1 is not between 8 and 65536"),
             ("[log]\nlevel = \"loud\"\n", "2:9: unknown variant `loud`"),
             ("data = 5\n", "1:8: invalid type"),
+            ("data = \"a\"\n[tls]\nkey = \"b\"\n", "2:1: `certificate` and `key` belong together"),
             ("data = \n", "1:8: "),
         ] {
             let told = Configuration::parse(text).expect_err(text);

@@ -4,6 +4,7 @@ mod allot;
 mod backup;
 mod callers;
 mod configuration;
+mod connection;
 mod demo;
 mod doctor;
 mod events;

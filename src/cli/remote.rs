@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::io::{BufRead, Write};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -13,11 +14,11 @@ use crossbeam_channel::bounded;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::header::{ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER};
-use hyper::{Method, Request, Response, StatusCode, Uri};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
 
+use super::connection::Peer;
 use super::{Exit, Failure};
 use crate::channel::json::parse_draft;
 use crate::channel::lines::Drafts;
@@ -29,9 +30,12 @@ use crate::limits::{
 /// A server, and what lets us in.
 #[derive(Args)]
 pub(super) struct ServerOptions {
-    /// Ask this server rather than a data directory: http://HOST:PORT 服务器地址
+    /// Ask this server rather than a data directory: https://HOST:PORT or http://HOST:PORT 服务器地址
     #[arg(long, value_name = "URL", conflicts_with = "data")]
     server: Option<String>,
+    /// Believe the certificates in this file (PEM) in place of the system's 信任的证书
+    #[arg(long, value_name = "FILE", requires = "server")]
+    ca: Option<PathBuf>,
     /// Token for the server; in the environment other users of the machine do not see it 访问令牌
     #[arg(long, value_name = "TOKEN", env = "FAPIAO_TOKEN", hide_env_values = true)]
     token: Option<String>,
@@ -41,19 +45,7 @@ impl ServerOptions {
     /// The server, if one is named.
     pub(super) fn remote(self) -> Result<Option<Remote>, Failure> {
         let Some(url) = self.server else { return Ok(None) };
-        let wrong = |why: &str| Failure::Usage(format!("--server {url}: {why}"));
-        let uri: Uri = url.parse().map_err(|_| wrong("no address; http://HOST:PORT"))?;
-        match uri.scheme_str() {
-            Some("http") => {}
-            Some("https") => return Err(wrong("TLS is spoken by a proxy before the server; give the http:// address behind it")),
-            Some(_) | None => return Err(wrong("no address; http://HOST:PORT")),
-        }
-        let authority = uri.authority().filter(|authority| !authority.as_str().contains('@') && !authority.host().is_empty());
-        let authority = authority.ok_or_else(|| wrong("no address; http://HOST:PORT"))?;
-        if uri.path() != "/" || uri.query().is_some() {
-            return Err(wrong("nothing may follow HOST:PORT"));
-        }
-        let address = format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(80));
+        let peer = Peer::parse(&url, self.ca.as_deref()).map_err(|why| Failure::Usage(format!("--server {url}: {why}")))?;
         let token = match self.token.as_deref().map(str::trim).filter(|token| !token.is_empty()) {
             None => None,
             Some(token) => {
@@ -63,17 +55,15 @@ impl ServerOptions {
                 Some(value)
             }
         };
-        let host = HeaderValue::from_str(authority.as_str()).map_err(|_| wrong("no address; http://HOST:PORT"))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        Ok(Some(Remote { runtime, address, host, token }))
+        Ok(Some(Remote { runtime, peer, token }))
     }
 }
 
 /// A server that is asked.
 pub(super) struct Remote {
     runtime: tokio::runtime::Runtime,
-    address: String,
-    host: HeaderValue,
+    peer: Peer,
     token: Option<HeaderValue>,
 }
 
@@ -124,7 +114,7 @@ impl Tries {
                 std::thread::sleep(Duration::from_secs(seconds));
                 Ok(())
             }
-            Some(_) | None => Err(Failure::Server { exit: setback.exit, text: format!("http://{}: {}", remote.address, setback.text) }),
+            Some(_) | None => Err(Failure::Server { exit: setback.exit, text: format!("{}: {}", remote.peer.url(), setback.text) }),
         }
     }
 }
@@ -280,12 +270,7 @@ impl Remote {
 
     /// Sends a request on a connection of its own. A reply that is no success is a setback.
     async fn send(&self, path: &str, content_type: &'static str, body: Bytes) -> Result<Response<Incoming>, Setback> {
-        let connecting = async {
-            let stream = TcpStream::connect(&self.address).await?;
-            stream.set_nodelay(true)?;
-            Ok::<_, std::io::Error>(stream)
-        };
-        let stream = within(REMOTE_CONNECT_SECS, connecting).await?.map_err(Setback::lost)?;
+        let stream = within(REMOTE_CONNECT_SECS, self.peer.connect()).await?.map_err(Setback::lost)?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(Setback::lost)?;
         // How the connection ends is seen by whoever reads the reply.
         tokio::spawn(async move { drop(connection.await) });
@@ -293,7 +278,7 @@ impl Remote {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = path.parse().map_err(Setback::lost)?;
         let headers = request.headers_mut();
-        headers.insert(HOST, self.host.clone());
+        headers.insert(HOST, self.peer.host().clone());
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         headers.insert(ACCEPT_LANGUAGE, HeaderValue::from_static("en"));
         if let Some(token) = &self.token {

@@ -11,13 +11,13 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::filter::LevelFilter;
 
-use super::configuration::{Configuration, Format, Level, Requests};
+use super::configuration::{self, Configuration, Format, Level, Requests};
 use super::open::{passphrase_from, prompt};
 use super::{Exit, Failure};
-use crate::channel::http::{Listening, RequestLog, Served, Server, Settings, Site};
+use crate::channel::http::{Listening, RequestLog, Served, Server, Settings, Site, Tls};
 use crate::engine::{Config, Engine, keyring_path, now, random};
 use crate::ledger::{Observer, Stage, StoreSizes};
-use crate::limits::HTTP_BLOCKING_THREADS;
+use crate::limits::{HTTP_BLOCKING_THREADS, TLS_LOOK_SECS};
 use crate::metrics::Metrics;
 
 const AFTER_HELP: &str = "\
@@ -26,6 +26,7 @@ What is given on the command line counts before what is in the file. With --data
 GET /openapi.json describes the interface, GET /metrics has the figures; logs are JSON lines on standard error.
 `fapiao runbook ALERT` says what to do about an alert.
 SIGTERM or SIGINT: no more connections, what was begun is answered, then the ledger is closed; a second one ends it at once.
+SIGHUP: certificate and key are read again.
 配置文件为 TOML 格式，--print-config 打印完整配置；命令行优先于文件。收到 SIGTERM 或 SIGINT 后答完已收请求再退出。
 
 Exit status: 0 stopped, 2 usage or configuration, 3 the ledger does not open or the address is taken.";
@@ -85,7 +86,8 @@ impl Serve {
         }
         let origin = engine.ledger().origin().to_string();
         front.serve(engine, &configuration, metrics, |address| {
-            println!("fapiao serve  http://{address}  ledger {origin}");
+            let scheme = if configuration.tls.key.is_some() { "https" } else { "http" };
+            println!("fapiao serve  {scheme}://{address}  ledger {origin}");
             Ok(())
         })
     }
@@ -118,11 +120,18 @@ pub(super) struct Front {
     listening: Listening,
     address: SocketAddr,
     threads: usize,
+    tls: Option<Arc<Tls>>,
 }
 
 impl Front {
     pub(super) fn open(configuration: &Configuration) -> Result<Front, Failure> {
         raise_file_limit();
+        let tls = match &configuration.tls {
+            configuration::Tls { certificate: Some(certificate), key: Some(key) } => {
+                Some(Arc::new(Tls::read(certificate.clone(), key.clone()).map_err(|error| Failure::Usage(error.to_string()))?))
+            }
+            _ => None,
+        };
         let threads = match configuration.http.threads.get() {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             threads => usize::try_from(threads).unwrap_or(1),
@@ -139,7 +148,7 @@ impl Front {
             Listening::on(configuration.http.listen).map_err(|error| Failure::Listen(error.to_string()))?
         };
         let address = listening.address()?;
-        Ok(Front { runtime, listening, address, threads })
+        Ok(Front { runtime, listening, address, threads, tls })
     }
 
     pub(super) fn address(&self) -> SocketAddr {
@@ -154,7 +163,7 @@ impl Front {
         metrics: Arc<Metrics>,
         ready: impl FnOnce(SocketAddr) -> Result<(), Failure>,
     ) -> Result<Exit, Failure> {
-        let Front { runtime, listening, address, threads } = self;
+        let Front { runtime, listening, address, threads, tls } = self;
         let settings = Settings {
             proxies: configuration.http.proxies.clone(),
             connections: usize::try_from(configuration.http.connections.get()).unwrap_or(usize::MAX),
@@ -169,10 +178,14 @@ impl Front {
         let site = Arc::new(Site::new(Arc::clone(&engine), metrics, settings, u32::from_be_bytes(random()?)));
         let stop = {
             let _inside = runtime.enter();
+            // Under a supervisor a reload must not be the end, whether there is something to reload or not.
+            if tls.is_some() || std::env::var_os(SUPERVISOR).is_some() {
+                keep_certificate_fresh(tls.clone())?;
+            }
             stop_signal()?
         };
         tracing::info!(%address, threads, size = engine.ledger().published().size, "listening");
-        let serving = runtime.spawn(Server { site, listening }.run(stop));
+        let serving = runtime.spawn(Server { site, listening, tls }.run(stop));
         ready(address)?;
         tell_supervisor("READY=1");
         let served = runtime.block_on(serving).map_err(|error| Failure::Listen(error.to_string()))?;
@@ -209,6 +222,25 @@ fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
         }
     });
     Ok(async move { drop(told.await) })
+}
+
+/// Reads certificate and key again when they change, and at SIGHUP.
+fn keep_certificate_fresh(tls: Option<Arc<Tls>>) -> Result<(), Failure> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        loop {
+            let told = tokio::select! {
+                told = hangup.recv() => told.is_some(),
+                () = tokio::time::sleep(Duration::from_secs(TLS_LOOK_SECS)) => false,
+            };
+            match tls.as_ref().map(|tls| tls.renew(told)) {
+                Some(Ok(true)) => tracing::info!("the certificate was read again"),
+                Some(Ok(false)) | None => {}
+                Some(Err(error)) => tracing::error!(%error, "the certificate stays as it was"),
+            }
+        }
+    });
+    Ok(())
 }
 
 /// Frames and how long they take, from signed to published.
@@ -263,9 +295,12 @@ fn raise_file_limit() {
     }
 }
 
+/// Where systemd listens, if it is there.
+const SUPERVISOR: &str = "NOTIFY_SOCKET";
+
 /// Tells systemd how far we are, if it is there (sd_notify(3)).
 fn tell_supervisor(state: &str) {
-    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return };
+    let Some(path) = std::env::var_os(SUPERVISOR) else { return };
     let sent = std::os::unix::net::UnixDatagram::unbound().and_then(|socket| socket.send_to(state.as_bytes(), path));
     if let Err(error) = sent {
         tracing::warn!(%error, "the supervisor could not be told");

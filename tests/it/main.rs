@@ -42,5 +42,6 @@ mod schemathesis;
 mod second_implementation;
 mod streaming;
 mod support;
+mod tls;
 mod vectors;
 mod verify;

@@ -197,9 +197,9 @@ fn where_no_server_is_the_drafts_are_unavailable() {
 #[test]
 fn addresses_that_are_none_are_refused() {
     for (url, why) in [
-        ("https://127.0.0.1:1", "TLS is spoken by a proxy before the server; give the http:// address behind it"),
-        ("127.0.0.1:1", "no address; http://HOST:PORT"),
-        ("http://a@127.0.0.1:1", "no address; http://HOST:PORT"),
+        ("ftp://127.0.0.1:1", "no address; https://HOST:PORT or http://HOST:PORT"),
+        ("127.0.0.1:1", "no address; https://HOST:PORT or http://HOST:PORT"),
+        ("https://a@127.0.0.1:1", "no address; https://HOST:PORT or http://HOST:PORT"),
         ("http://127.0.0.1:1/v1", "nothing may follow HOST:PORT"),
     ] {
         let output = program(&["verify", "--server", url, "--qr", "x"]).output().expect("run");

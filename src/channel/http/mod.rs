@@ -19,6 +19,7 @@ mod reply;
 mod request;
 mod route;
 mod serve;
+mod tls;
 mod verify;
 
 use std::fmt;
@@ -34,6 +35,7 @@ pub use reply::ReplyBody;
 pub use request::{forwarded, parameter};
 pub use route::{Body, ENDPOINTS, Endpoint, Operation, Roles, Route, Steps, find};
 pub use serve::{Listening, ServeError, Served, Server};
+pub use tls::{Tls, TlsError};
 pub use verify::Body as QuestionBody;
 
 use crate::domain::caller::Caller;

@@ -1,4 +1,4 @@
-//! Sockets: accepting within bounds, HTTP/1.1 and HTTP/2 on one port, and an end that answers what was begun.
+//! Sockets: accepting within bounds, HTTP/1.1 and HTTP/2 on one port, plain or in TLS, and an end that answers what was begun.
 
 use std::future::Future;
 use std::io;
@@ -11,12 +11,15 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_io_timeout::TimeoutStream;
+use tokio_rustls::TlsAcceptor;
 
 use super::Site;
 use super::operation::answer;
+use super::tls::{HTTP2, Tls};
 use crate::limits::{HTTP_BACKLOG, HTTP_BUFFER_BYTES, HTTP_HEAD_SECS, HTTP_HEADERS_MAX, HTTP_WRITE_SECS, HTTP2_STREAMS_MAX};
 
 /// Why a server does not run.
@@ -71,12 +74,14 @@ pub struct Server {
     pub site: Arc<Site>,
     /// Where.
     pub listening: Listening,
+    /// With what certificate; plain HTTP without one.
+    pub tls: Option<Arc<Tls>>,
 }
 
 impl Server {
     /// Serves until `stop` is over, then lets what was begun come to its end.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Served {
-        let Server { site, listening: Listening(listener) } = self;
+        let Server { site, listening: Listening(listener), tls } = self;
         let slots = Arc::new(Semaphore::new(site.settings.connections));
         let graceful = GracefulShutdown::new();
         let stopping = watch::Sender::new(());
@@ -96,10 +101,11 @@ impl Server {
                 Ok((stream, peer)) => {
                     site.metrics.connections_accepted.inc();
                     let (site, watcher, stopped) = (Arc::clone(&site), graceful.watcher(), stopping.subscribe());
+                    let acceptor = tls.as_deref().map(Tls::acceptor);
                     tokio::spawn(async move {
                         site.metrics.connections.inc();
                         // What goes wrong with a socket is its peer's affair, and there is nobody left to tell.
-                        drop(connection(Arc::clone(&site), stream, peer, watcher, stopped).await);
+                        drop(connection(Arc::clone(&site), acceptor, stream, peer, watcher, stopped).await);
                         site.metrics.connections.dec();
                         drop(slot);
                     });
@@ -122,21 +128,51 @@ impl Server {
     }
 }
 
+type Failed = Box<dyn std::error::Error + Send + Sync>;
+
 async fn connection(
     site: Arc<Site>,
+    acceptor: Option<TlsAcceptor>,
     stream: TcpStream,
     peer: SocketAddr,
     watcher: Watcher,
     mut stopped: watch::Receiver<()>,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+) -> Result<(), Failed> {
     stream.set_nodelay(true)?;
-    let version = tokio::select! {
+    let Some(acceptor) = acceptor else {
+        let version = tokio::select! {
+            biased;
+            version = version(&stream) => version?,
+            // Whoever has said nothing yet has begun nothing.
+            _ = stopped.changed() => return Ok(()),
+        };
+        return match version {
+            Some(version) => conversation(site, stream, peer, version, watcher).await,
+            None => Ok(()),
+        };
+    };
+    let handshake = tokio::time::timeout(Duration::from_secs(HTTP_HEAD_SECS), acceptor.accept(stream));
+    let stream = tokio::select! {
         biased;
-        version = version(&stream) => version?,
-        // Whoever has said nothing yet has begun nothing.
+        stream = handshake => stream,
         _ = stopped.changed() => return Ok(()),
     };
-    let Some(version) = version else { return Ok(()) };
+    let stream = match stream {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(_)) | Err(_) => {
+            site.metrics.tls_failures.inc();
+            return Ok(());
+        }
+    };
+    let version = if stream.get_ref().1.alpn_protocol() == Some(HTTP2) { Version::Two } else { Version::One };
+    conversation(site, stream, peer, version, watcher).await
+}
+
+/// Requests and their answers, to the connection's end.
+async fn conversation<S>(site: Arc<Site>, stream: S, peer: SocketAddr, version: Version, watcher: Watcher) -> Result<(), Failed>
+where
+    S: AsyncRead + AsyncWrite + Send + 'static,
+{
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(Duration::from_secs(HTTP_WRITE_SECS)));
     let io = TokioIo::new(Box::pin(stream));

@@ -33,7 +33,7 @@ impl Running {
         let mut said = BufReader::new(child.stdout.take().expect("piped"));
         let mut line = String::new();
         while said.read_line(&mut line).expect("UTF-8") > 0 {
-            if let Some((_, address)) = line.split_once("http://").filter(|_| line.contains("serv")) {
+            if let Some((_, address)) = line.split_once("://").filter(|_| line.contains("serv")) {
                 let address = address.split_whitespace().next().and_then(|address| address.parse().ok());
                 return Running { child, _said: said, address: address.expect("an address") };
             }
