@@ -88,10 +88,11 @@ impl Counts {
 
     fn add_to_stored(&self, id: InvoiceId, now: UnixMillis) -> Result<Tally, StoreError> {
         let inner = &self.inner;
-        match inner.waiting() {
-            0..=COUNTS_PENDING_MAX => {}
-            ..=COUNTS_PENDING_IN_TROUBLE_MAX => inner.wake.1.notify_all(),
-            _ => inner.flush()?,
+        let waiting = inner.waiting();
+        if waiting > COUNTS_PENDING_IN_TROUBLE_MAX {
+            inner.flush()?;
+        } else if waiting > COUNTS_PENDING_MAX {
+            inner.wake.1.notify_all();
         }
         let stored = || Ok::<_, StoreError>(inner.store.get::<CountTable>(&id)?.unwrap_or(CountRecord { count: 0, first_ms: now.0 }));
         let dropped = inner.dropped.load(Ordering::SeqCst);
