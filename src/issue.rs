@@ -1,7 +1,7 @@
 //! Issuing: an accepted invoice becomes signed bytes, ready for the sequencer. Everything here runs in parallel; nothing here knows the log.
 
 use crate::codec::canonical::{self, IssuerSlot};
-use crate::codec::event::{Algorithm, Event, EventData, Role};
+use crate::codec::event::{Algorithm, Event, EventData, ListNotice, Role};
 use crate::codec::leaf::KeyId;
 use crate::codec::reader::DecodeError;
 use crate::crypto::keyring::{Keyring, PublicKeys, SignatureCheck};
@@ -228,7 +228,7 @@ pub fn event_again(receipt: &Receipt, salt: [u8; 16]) -> Result<Submission, Agai
         Ok(EventData::Status { id, mark }) => Ok(Submission::Status { id, mark, event }),
         Ok(EventData::Allot(allotment)) => Ok(Submission::Allot { allotment, event }),
         Ok(EventData::AllotmentStatus { range, mark }) => Ok(Submission::AllotmentStatus { range, mark, event }),
-        Ok(EventData::Key(_) | EventData::Reopen(_)) | Err(_) => Err(other()),
+        Ok(EventData::Key(_) | EventData::RevocationList(_) | EventData::Reopen(_)) | Err(_) => Err(other()),
     }
 }
 
@@ -251,6 +251,11 @@ pub fn allot(allotment: Allotment, keys: &Keyring, salt: [u8; 16]) -> Submission
 /// Marks numbers of an allotment, or lifts marks.
 pub fn allotment_status(range: NumberRange, mark: Mark, keys: &Keyring, salt: [u8; 16]) -> Submission {
     Submission::AllotmentStatus { range, mark, event: event_of(&EventData::AllotmentStatus { range, mark }, salt, keys) }
+}
+
+/// Tells of a revocation list.
+pub fn revocation_list(notice: ListNotice, keys: &Keyring, salt: [u8; 16]) -> Submission {
+    Submission::RevocationList { event: event_of(&EventData::RevocationList(notice), salt, keys) }
 }
 
 /// Signs an event without an invoice of its own.

@@ -290,6 +290,27 @@ pub const HTTP_BUFFER_BYTES: usize = 16 << 10;
 /// Header fields of a request at most: browsers send about 20.
 pub const HTTP_HEADERS_MAX: usize = 64;
 
+/// Tokens of a revocation list, at most: 6 bytes each in the file, 8 in memory.
+pub const REVOCATIONS_MAX: usize = 50_000_000;
+
+/// Bytes of a revocation list, at most.
+pub const REVOCATIONS_BYTES_MAX: usize = REVOCATIONS_MAX * 9 + 1_024;
+
+/// How long a revocation list may be kept by whoever passes it on, in seconds, however late the next one is due.
+pub const REVOCATIONS_CACHED_SECS_MAX: u64 = 3_600;
+
+/// When to ask again for a list that is not there yet, or is overdue, in seconds.
+pub const REVOCATIONS_RETRY_SECS: u64 = 10;
+
+/// When a revocation list that could not be made is tried again, in milliseconds, if not sooner.
+pub const REVOCATIONS_AGAIN_MS: u64 = 60_000;
+
+/// How old a revocation list may be before nothing is said by it, in hours, if nobody says otherwise.
+pub const REVOCATIONS_AGE_HOURS: u64 = 48;
+
+/// How often the log is read to its end while a list is made, before what has come meanwhile is left to the next one.
+pub const REVOCATIONS_ROUNDS_MAX: usize = 32;
+
 /// Bytes of a file with certificates, or a private key, at most.
 pub const TLS_FILE_BYTES_MAX: usize = 256 << 10;
 

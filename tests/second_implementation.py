@@ -985,7 +985,9 @@ def event_data(event: int, data: Values) -> bytes:
         need(all(ORIGIN.fullmatch(str_in(data, name)) for name in ("previous", "origin")), "origin: not <host>/<16 hex digits>")
         kept = write_text(str_in(data, "previous")) + int_in(data, "size", 8) + hex_in(data, "root", 32)
         return b"\1" + kept + write_opt(beyond) + write_text(str_in(data, "origin")) + write_text(reason)
-    need(event == 7, "event: not 3 to 7, nor 14")
+    if event == 13:
+        return b"\1" + int_in(data, "made", 8) + int_in(data, "size", 8) + int_in(data, "tokens", 4) + hex_in(data, "digest", 32)
+    need(event == 7, "event: not 3 to 7, 13 or 14")
     algorithm, role = int_in(data, "algorithm", 1), int_in(data, "role", 1)
     need(algorithm == b"\1" and role[0] in (1, 2, 3, 6), "algorithm or role: not of a public key")
     public, identity = hex_in(data, "public_key", 32), hex_in(data, "key_id", 8)
@@ -1019,6 +1021,8 @@ def read_event_data(event: int, data: bytes) -> Values:
         values |= {"public_key": reader.take(32).hex(), "valid_from": reader.uint(8)}
         until = reader.uint(8)
         values["valid_until"] = None if until == ALL_ONES else until
+    elif event == 13:
+        values |= {"made": reader.uint(8), "size": reader.uint(8), "tokens": reader.uint(4), "digest": reader.take(32).hex()}
     elif event == 14:
         values |= {"previous": reader.text(), "size": reader.uint(8), "root": reader.take(32).hex(), "lost": None}
         if reader.present():
@@ -1124,6 +1128,25 @@ def op_answer(request: Values) -> Values:
     return {"answer": answer.hex(), "signature": sign(hex_in(request, "seed", 32), answer).hex()}
 
 
+def op_revocations(request: Values) -> Values:
+    """A signed revocation list of these commits, and back."""
+    commits = request["commits"]
+    need(isinstance(commits, list), "commits: not a list")
+    tokens = sorted({int.from_bytes(sha256(label("revoked"), bytes.fromhex(commit))[:8], "big") for commit in commits})
+    low = 64 - len(tokens).bit_length() if tokens else 0
+    bits, previous = [], -1
+    for token in tokens:
+        gap = token - previous - 1
+        bits.append("1" * (gap >> low) + "0" + (f"{gap & ((1 << low) - 1):0{low}b}" if low else ""))
+        previous = token
+    text = "".join(bits)
+    text += "0" * (-len(text) % 8)
+    data = label("revocations") + write_text(str_in(request, "origin")) + int_in(request, "size", 8) + hex_in(request, "root", 32)
+    data += int_in(request, "made", 8) + int_in(request, "next", 8) + uint(len(tokens), 4) + uint(low, 1)
+    data += int(text or "0", 2).to_bytes(len(text) // 8, "big") + hex_in(request, "key_id", 8)
+    return {"list": (data + sign(hex_in(request, "seed", 32), data)).hex()}
+
+
 def op_classic_qr(request: Values) -> Values:
     return read_classic_qr(str_in(request, "text"))
 
@@ -1131,7 +1154,7 @@ def op_classic_qr(request: Values) -> Values:
 OPERATIONS: dict[str, Callable[[Values], Values]] = {
     "encode": op_encode, "decode": op_decode, "decode_qr": op_decode_qr, "event": op_event, "decode_event": op_decode_event,
     "leaf": op_leaf, "decode_leaf": op_decode_leaf, "tree": op_tree, "checkpoint": op_checkpoint,
-    "verify_checkpoint": op_verify_checkpoint, "answer": op_answer, "classic_qr": op_classic_qr,
+    "verify_checkpoint": op_verify_checkpoint, "answer": op_answer, "revocations": op_revocations, "classic_qr": op_classic_qr,
 }  # fmt: skip
 
 

@@ -27,6 +27,7 @@ pub(super) struct Configuration {
     pub(super) storage: Storage,
     pub(super) http: Http,
     pub(super) tls: Tls,
+    pub(super) revocations: Revocations,
     pub(super) quota: Quota,
     pub(super) log: Log,
 }
@@ -72,6 +73,13 @@ pub(super) struct Tls {
     pub(super) certificate: Option<PathBuf>,
     /// Its private key.
     pub(super) key: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Revocations {
+    /// Minutes from one revocation list to the next; 0 makes none.
+    pub(super) minutes: Bounded<0, 1_440>,
 }
 
 /// Questions per minute and at once; 0 per minute is no limit.
@@ -194,6 +202,12 @@ impl Default for Http {
             drain_seconds: Bounded(HTTP_DRAIN_SECS as u32),
             proxies: Vec::new(),
         }
+    }
+}
+
+impl Default for Revocations {
+    fn default() -> Self {
+        Revocations { minutes: Bounded(60) }
     }
 }
 

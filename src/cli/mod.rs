@@ -18,6 +18,7 @@ mod proof;
 mod prove;
 mod remote;
 mod resubmit;
+mod revocations;
 mod runbook;
 pub mod sample;
 mod serve;
@@ -98,6 +99,9 @@ enum Command {
     Runbook(runbook::Runbook),
     /// Put a server under load and check every answer. 压测
     Load(Box<load::Load>),
+    /// Make the list of what is no longer in force, or judge a signed code by it, without a network. 撤销清单
+    #[command(subcommand)]
+    Revocations(revocations::Revocations),
     /// Check a kept answer, or a proof about the log, without a network. 查验凭证
     #[command(subcommand)]
     Proof(proof::Proof),
@@ -202,6 +206,7 @@ pub fn run() -> ExitCode {
         Command::Serve(command) => command.run(),
         Command::Import(command) => command.run(),
         Command::Resubmit(command) => command.run(),
+        Command::Revocations(revocations) => revocations.run(),
         Command::Doctor(command) => command.run(),
         Command::Runbook(command) => command.run(),
         Command::Void(command) => command.run(),

@@ -1,6 +1,6 @@
 //! `fapiao proof`: checking kept answers and proofs about the log without a network.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -43,14 +43,7 @@ pub(super) struct Verify {
 impl Proof {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         let Proof::Verify(verify) = self;
-        let trusted = match &verify.keys {
-            Some(path) => {
-                let usage = |reason: String| Failure::Usage(format!("{}: {reason}", path.display()));
-                let value = serde_json::from_slice(&read_bounded(path, PROOF_FILE_BYTES_MAX)?).map_err(|error| usage(error.to_string()))?;
-                Some(keys::parse(&value).map_err(|error| usage(error.to_string()))?)
-            }
-            None => None,
-        };
+        let trusted = verify.keys.as_deref().map(read_public_keys).transpose()?;
         let file = read_bounded(&verify.file, PROOF_FILE_BYTES_MAX)?;
         let begins = |header: &str| file.starts_with(header.split_once('@').map_or(header, |(name, _)| name).as_bytes());
         let (is_inclusion, is_consistency) = (begins(LogProof::HEADER), begins(ConsistencyProof::HEADER));
@@ -71,6 +64,13 @@ impl Proof {
             Err(fault) => verify.does_not_hold(&fault.to_string(), fault.is_malformed()),
         }
     }
+}
+
+/// Public keys in a file: as `fapiao keys show` prints them, or as a server says them with its origin.
+pub(super) fn read_public_keys(path: &Path) -> Result<PublicKeys, Failure> {
+    let usage = |reason: String| Failure::Usage(format!("{}: {reason}", path.display()));
+    let value: Value = serde_json::from_slice(&read_bounded(path, PROOF_FILE_BYTES_MAX)?).map_err(|error| usage(error.to_string()))?;
+    keys::parse(value.get("keys").unwrap_or(&value)).map_err(|error| usage(error.to_string()))
 }
 
 /// What is said of a proof that holds, as JSON and as text.

@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -17,7 +19,7 @@ use super::{Exit, Failure};
 use crate::channel::http::{Listening, RequestLog, Served, Server, Settings, Site, Tls};
 use crate::engine::{Config, Engine, keyring_path, now, random};
 use crate::ledger::{Observer, Stage, StoreSizes};
-use crate::limits::{HTTP_BLOCKING_THREADS, TLS_LOOK_SECS};
+use crate::limits::{HTTP_BLOCKING_THREADS, REVOCATIONS_AGAIN_MS, TLS_LOOK_SECS};
 use crate::metrics::Metrics;
 
 const AFTER_HELP: &str = "\
@@ -185,6 +187,7 @@ impl Front {
             stop_signal()?
         };
         tracing::info!(%address, threads, size = engine.ledger().published().size, "listening");
+        let lists = Lists::keep(&engine, configuration.revocations.minutes.get())?;
         let serving = runtime.spawn(Server { site, listening, tls }.run(stop));
         ready(address)?;
         tell_supervisor("READY=1");
@@ -196,11 +199,61 @@ impl Front {
                 tracing::warn!(connections, "the time to end was up; what was on its way to the ledger is finished all the same");
             }
         }
+        drop(lists);
         // Whatever still runs is on its own; the ledger below finishes what it has taken in.
         runtime.shutdown_timeout(Duration::from_secs(1));
         drop(engine);
         tracing::info!("the ledger is closed");
         Ok(Exit::Fine)
+    }
+}
+
+/// The thread that makes a revocation list every so often; it ends with this value.
+struct Lists {
+    stop: Option<crossbeam_channel::Sender<()>>,
+    stopped: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Lists {
+    fn keep(engine: &Arc<Engine>, minutes: u32) -> Result<Option<Lists>, Failure> {
+        engine.take_up_revocations()?;
+        if minutes == 0 || !engine.is_unlocked() {
+            return Ok(None);
+        }
+        let (stop, told) = crossbeam_channel::bounded::<()>(0);
+        let stopped = Arc::new(AtomicBool::new(false));
+        let (engine, is_stopped) = (Arc::clone(engine), Arc::clone(&stopped));
+        let interval_ms = u64::from(minutes) * 60_000;
+        let thread = std::thread::Builder::new().name("revocations".into()).spawn(move || {
+            // A restart makes none before it is due.
+            let mut wait_ms = engine.revocations().map_or(0, |list| list.list.next.0.saturating_sub(engine.now().0)).min(interval_ms);
+            while told.recv_timeout(Duration::from_millis(wait_ms)) == Err(crossbeam_channel::RecvTimeoutError::Timeout) {
+                wait_ms = match engine.renew_revocations(interval_ms, &|| !is_stopped.load(Ordering::Relaxed)) {
+                    Ok(Some(list)) => {
+                        tracing::info!(tokens = list.list.tokens().len(), size = list.list.size, "a revocation list was made");
+                        interval_ms
+                    }
+                    Ok(None) => return,
+                    Err(error) => {
+                        tracing::warn!(%error, "no revocation list could be made");
+                        interval_ms.min(REVOCATIONS_AGAIN_MS)
+                    }
+                };
+            }
+        })?;
+        Ok(Some(Lists { stop: Some(stop), stopped, thread: Some(thread) }))
+    }
+}
+
+impl Drop for Lists {
+    fn drop(&mut self) {
+        self.stopped.store(true, Ordering::Relaxed);
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic was already reported by its own message.
+            drop(thread.join());
+        }
     }
 }
 

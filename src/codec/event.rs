@@ -249,8 +249,23 @@ pub enum EventData {
     },
     /// A public key.
     Key(KeyRecord),
+    /// A revocation list that was published.
+    RevocationList(ListNotice),
     /// Why and where the log goes on under another origin.
     Reopen(Notice),
+}
+
+/// What is said to everybody of a revocation list, so that none can be shown to some and denied to others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListNotice {
+    /// When it was made.
+    pub made: UnixMillis,
+    /// Leaves of the log that it takes into account.
+    pub size: u64,
+    /// Tokens on it.
+    pub tokens: u32,
+    /// SHA-256 of the whole list with its signature.
+    pub digest: [u8; 32],
 }
 
 /// What is said to everybody when a log goes on from a copy that is older than what was signed: its first leaf under the new origin.
@@ -279,6 +294,7 @@ impl EventData {
             EventData::Allot(_) => Event::Allot,
             EventData::AllotmentStatus { .. } => Event::AllotmentStatus,
             EventData::Key(_) => Event::Key,
+            EventData::RevocationList(_) => Event::RevocationList,
             EventData::Reopen(_) => Event::Reopen,
         }
     }
@@ -299,6 +315,7 @@ impl EventData {
                 writer.u8(Algorithm::Ed25519 as u8).u8(key.role as u8).bytes(&key.key_id.0).u16(32).bytes(&key.public);
                 writer.u64(key.valid_from.0).u64(key.valid_until.map_or(u64::MAX, |until| until.0))
             }
+            EventData::RevocationList(list) => writer.u64(list.made.0).u64(list.size).u32(list.tokens).bytes(&list.digest),
             EventData::Reopen(notice) => {
                 writer.text(notice.previous.as_str()).u64(notice.size).bytes(&notice.root);
                 writer.opt(notice.lost, |writer, (size, root)| {
@@ -327,6 +344,12 @@ impl EventData {
                     mark: read_mark(reader, |mark| matches!(mark, Mark::Lost | Mark::Stolen | Mark::BlankVoid | Mark::Lifted))?,
                 }),
                 Event::Key => read_key(reader).map(EventData::Key),
+                Event::RevocationList => Ok(EventData::RevocationList(ListNotice {
+                    made: UnixMillis(reader.u64()?),
+                    size: reader.u64()?,
+                    tokens: reader.u32()?,
+                    digest: reader.array()?,
+                })),
                 Event::Reopen => Ok(EventData::Reopen(Notice {
                     previous: reader.value("previous origin", |reader| reader.text("previous origin"), Origin::parse)?,
                     size: reader.u64()?,
@@ -339,14 +362,9 @@ impl EventData {
                         |text| (text.len() <= REASON_BYTES_MAX).then(|| text.to_owned()),
                     )?,
                 })),
-                Event::Issue
-                | Event::Red
-                | Event::AnswersRoot
-                | Event::LotteryManifest
-                | Event::Freeze
-                | Event::Result
-                | Event::ClaimBatch
-                | Event::RevocationList => reader.fault(0, DecodeReason::Reserved),
+                Event::Issue | Event::Red | Event::AnswersRoot | Event::LotteryManifest | Event::Freeze | Event::Result | Event::ClaimBatch => {
+                    reader.fault(0, DecodeReason::Reserved)
+                }
             }
         })
     }

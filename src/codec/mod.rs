@@ -11,4 +11,5 @@ pub mod particulars;
 pub mod proof;
 pub mod reader;
 pub mod rest;
+pub mod revocations;
 pub mod writer;

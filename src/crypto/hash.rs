@@ -17,9 +17,12 @@ const SUBMIT_LABEL: &[u8] = b"fapiao/submit/1\0";
 const ID_LABEL: &[u8] = b"fapiao/id/1\0";
 const KEY_LABEL: &[u8] = b"fapiao/key/1\0";
 const QUERY_LABEL: &[u8] = b"fapiao/query/1\0";
+const REVOKED_LABEL: &[u8] = b"fapiao/revoked/1\0";
 /// Label of the content digest.
 pub const CONTENT_LABEL: &[u8] = b"fapiao/content/1\0";
-/// Label of a signed answer; the only one that stands inside the signed bytes of a structure of its own.
+/// Label of a signed revocation list; it stands inside the signed bytes.
+pub const REVOCATIONS_LABEL: &[u8; 21] = b"fapiao/revocations/1\0";
+/// Label of a signed answer; it stands inside the signed bytes.
 pub const ANSWER_LABEL: &[u8; 16] = b"fapiao/answer/1\0";
 
 /// SHA-256 of the parts, joined.
@@ -44,6 +47,12 @@ pub fn invoice_message(face: &[u8], rest_digest: &[u8; 32]) -> Vec<u8> {
 /// The public commit of an invoice, from what its signed QR code carries.
 pub fn commit(face: &[u8], rest_digest: &[u8; 32]) -> [u8; 32] {
     sha256(&[INVOICE_LABEL, face, rest_digest])
+}
+
+/// What stands for an invoice in a revocation list: the first eight bytes of the hash of its commit.
+pub fn revocation_token(commit: &[u8; 32]) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = sha256(&[REVOKED_LABEL, commit]);
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 
 /// What the authority signs for an event without an invoice of its own; its SHA-256 is [`event_commit`].

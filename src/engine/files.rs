@@ -17,6 +17,20 @@ pub fn write_public(path: &Path, bytes: &[u8]) -> Result<(), EngineError> {
     write_new(path, bytes, 0o755, 0o644)
 }
 
+/// Writes a file that everybody may read in place of the one that is there, durably: whoever reads it finds the old one or the new one.
+pub fn replace_public(path: &Path, bytes: &[u8]) -> Result<(), EngineError> {
+    let failed = |error| EngineError::File { path: path.into(), error };
+    let new = path.with_extension("new");
+    match std::fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        // Nothing was there, or what a crash left behind.
+        Ok(()) | Err(_) => {}
+    }
+    write_public(&new, bytes)?;
+    std::fs::rename(&new, path).map_err(failed)?;
+    path.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all()).map_err(failed)
+}
+
 fn write_new(path: &Path, bytes: &[u8], directory_mode: u32, mode: u32) -> Result<(), EngineError> {
     let write = || -> io::Result<()> {
         if let Some(parent) = path.parent() {

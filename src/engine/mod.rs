@@ -5,6 +5,7 @@ pub mod audit;
 mod callers;
 mod files;
 mod resubmit;
+mod revocations;
 mod submitting;
 mod upkeep;
 
@@ -38,7 +39,7 @@ use crate::verify::verdict::Verdict;
 
 pub use asking::{Asked, Counting};
 pub use callers::{EnrolmentFault, Listed, NewCaller, Territory};
-pub use files::{read_bounded, write_private, write_public};
+pub use files::{read_bounded, replace_public, write_private, write_public};
 pub use resubmit::Resubmitted;
 pub use submitting::{Logged, Pending, Submitted};
 pub use upkeep::{Checkup, KeyTrouble};
@@ -107,6 +108,9 @@ pub enum EngineError {
     /// More than ids and codes would have come into the audit trail.
     #[error("the audit trail takes ids and codes, not this")]
     AuditText,
+    /// More invoices are revoked than a list holds.
+    #[error("more than {} invoices are revoked; a list holds no more", crate::limits::REVOCATIONS_MAX)]
+    TooManyRevocations,
     /// The machine has no randomness to give.
     #[error("no randomness: {0}")]
     Randomness(getrandom::Error),
@@ -208,6 +212,7 @@ pub struct Engine {
     quota: Quota,
     clock: crate::ledger::Clock,
     known_callers: callers::KnownCallers,
+    revocations: revocations::Revocations,
 }
 
 impl std::fmt::Debug for Engine {
@@ -295,7 +300,16 @@ impl Engine {
     }
 
     fn new(ledger: Ledger, keyring: Option<Arc<Keyring>>, host: Host, days_back: u32, quota: Quota, clock: crate::ledger::Clock) -> Engine {
-        Engine { ledger, keyring, host, days_back, quota, clock, known_callers: callers::KnownCallers::default() }
+        Engine {
+            ledger,
+            keyring,
+            host,
+            days_back,
+            quota,
+            clock,
+            known_callers: callers::KnownCallers::default(),
+            revocations: revocations::Revocations::default(),
+        }
     }
 
     /// The ledger, for reading.
@@ -308,7 +322,8 @@ impl Engine {
         &self.host
     }
 
-    fn now(&self) -> UnixMillis {
+    /// The time it is.
+    pub fn now(&self) -> UnixMillis {
         (self.clock)()
     }
 

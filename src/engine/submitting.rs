@@ -170,7 +170,7 @@ impl Engine {
         self.decide(issue::allotment_status(range, mark, self.keyring()?, random()?))
     }
 
-    fn decide(&self, submission: Submission) -> Result<Submitted, EngineError> {
+    pub(super) fn decide(&self, submission: Submission) -> Result<Submitted, EngineError> {
         Pending { warnings: Vec::new(), outcome: self.ledger.submit(submission) }.wait()
     }
 }

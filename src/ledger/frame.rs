@@ -143,7 +143,7 @@ pub fn derived_row(index: u64, leaf: &Leaf, seal: &Seal) -> Result<Option<Derive
                 let last = InvoiceId { code: range.code, number: range.last };
                 Some(DerivedRow::Allotment(AllotKey { mark: true, last, index }, record))
             }
-            EventData::Void { .. } | EventData::Status { .. } | EventData::Key(_) | EventData::Reopen(_) => None,
+            EventData::Void { .. } | EventData::Status { .. } | EventData::Key(_) | EventData::RevocationList(_) | EventData::Reopen(_) => None,
         },
         (Event::Key, Seal::Event(event)) => Some(DerivedRow::Key(event.data.clone())),
         (Event::Reopen, Seal::Event(event)) => Some(DerivedRow::Reopen(event.data.clone())),

@@ -25,6 +25,7 @@ mod state;
 mod store;
 mod submission;
 mod tables;
+mod touched;
 pub mod value;
 
 use std::path::{Path, PathBuf};

@@ -54,6 +54,11 @@ pub enum Submission {
         /// Signed event.
         event: SealedEvent,
     },
+    /// A revocation list was published.
+    RevocationList {
+        /// Signed event.
+        event: SealedEvent,
+    },
 }
 
 /// An accepted invoice with all that does not depend on its place in the log.

@@ -3,6 +3,7 @@
 pub mod answer;
 pub mod check;
 pub mod mask;
+pub mod offline;
 pub mod query;
 pub mod quota;
 pub mod verdict;

@@ -20,7 +20,7 @@ const ANYBODY: Allowed =
     &[("anonymous", 200), ("issuer", 200), ("business", 200), ("operator", 200), ("department", 200), ("auditor", 200), ("administrator", 200)];
 
 /// Method, path and who may. Written from the design, not from the router's table.
-const TABLE: [(&str, &str, Allowed); 23] = [
+const TABLE: [(&str, &str, Allowed); 24] = [
     ("POST", "/v1/verify", ANYBODY),
     ("POST", "/v1/invoices", &[("issuer", 201)]),
     ("POST", "/v1/invoices/bulk", &[("issuer", 200)]),
@@ -35,6 +35,7 @@ const TABLE: [(&str, &str, Allowed); 23] = [
     ("GET", "/Q/{payload}", ANYBODY),
     ("GET", "/q/{payload}", ANYBODY),
     ("GET", "/v1/keys", ANYBODY),
+    ("GET", "/v1/revocations", ANYBODY),
     ("GET", "/v1/proofs/inclusion", ANYBODY),
     ("GET", "/v1/proofs/consistency", ANYBODY),
     ("GET", "/v1/callers", &[("auditor", 200), ("administrator", 200)]),

@@ -35,6 +35,7 @@ mod quota;
 mod rebuild;
 mod remote;
 mod reopen;
+mod revocations;
 mod rules;
 mod runbook;
 mod schemas;

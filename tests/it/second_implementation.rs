@@ -12,9 +12,10 @@ use data_encoding::HEXLOWER;
 use fapiao::channel::json::{draft_of, parse_draft};
 use fapiao::channel::qr;
 use fapiao::codec::canonical::{self, IssuerSlot};
-use fapiao::codec::event::{Algorithm, Event, EventData, KeyRecord, Notice, Role};
+use fapiao::codec::event::{Algorithm, Event, EventData, KeyRecord, ListNotice, Notice, Role};
 use fapiao::codec::leaf::{KeyId, Leaf};
 use fapiao::codec::proof;
+use fapiao::codec::revocations::RevocationList;
 use fapiao::crypto::keyring::Keyring;
 use fapiao::crypto::merkle::{self, Tree};
 use fapiao::crypto::note::{Checkpoint, Host, Note, Origin};
@@ -271,7 +272,33 @@ fn events() -> Vec<EventData> {
         let reason = "磁盘损坏，从备份恢复 disk lost, restored from a backup".to_owned();
         events.push(EventData::Reopen(Notice { previous, size: 100, root: fixed("root", "reopen"), lost, origin, reason }));
     }
+    events.push(EventData::RevocationList(ListNotice {
+        made: UnixMillis(1_600_000_000_000),
+        size: 1 << 40,
+        tokens: 1_000_000,
+        digest: fixed("digest", "revocations"),
+    }));
     events
+}
+
+/// Lists of no, one, and so many invoices that their quotients are of every length.
+fn revocation_vectors() -> Vec<Vector> {
+    let one = |count: u32| {
+        let commits: Vec<[u8; 32]> = (0..count).map(|n| fixed("commit", &n.to_string())).collect();
+        let seed = fixed("authority", "revocations");
+        let (key_id, key) = (KeyId(short(fixed("key", "revocations"))), SigningKey::from_seed(&seed));
+        let origin = Origin::parse("fapiao.example/0011223344556677").expect("an origin");
+        let (made, next) = (UnixMillis(1_600_000_000_000), UnixMillis(1_600_003_600_000));
+        let tokens = commits.iter().map(hash::revocation_token).collect();
+        let list = RevocationList::new(origin.clone(), 77, fixed("root", "revocations"), made, next, tokens).expect("few");
+        let signed = list.signed(key_id, |message| key.sign(message));
+        let request = json!({
+            "op": "revocations", "commits": commits.iter().map(hex).collect::<Vec<_>>(), "origin": origin.as_str(), "size": 77,
+            "root": hex(fixed("root", "revocations")), "made": made.0, "next": next.0, "key_id": key_id.to_string(), "seed": hex(seed),
+        });
+        vector(format!("revocations {count}"), request, json!({ "list": hex(signed.as_bytes()) }))
+    };
+    [0, 1, 2, 3, 4, 63, 64, 1_000].map(one).into()
 }
 
 fn id_json(id: InvoiceId) -> Value {
@@ -288,6 +315,9 @@ fn event_json(data: &EventData) -> Value {
         }),
         EventData::AllotmentStatus { range, mark } => json!({
             "code": range.code.to_string(), "first": range.first.to_string(), "last": range.last.to_string(), "mark": *mark as u8,
+        }),
+        EventData::RevocationList(list) => json!({
+            "made": list.made.0, "size": list.size, "tokens": list.tokens, "digest": hex(list.digest),
         }),
         EventData::Reopen(notice) => json!({
             "previous": notice.previous.as_str(), "size": notice.size, "root": hex(notice.root), "origin": notice.origin.as_str(),
@@ -668,6 +698,7 @@ fn python_reads_our_bytes() {
     }
     check_python(&made.iter().map(Made::decode_qr).collect::<Vec<_>>());
     check_python(&[255, 256, 257, 600].map(tree_vector));
+    check_python(&revocation_vectors());
 }
 
 /// Every byte changed in turn, bytes cut off and bytes added.

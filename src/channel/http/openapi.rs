@@ -7,7 +7,7 @@ use hyper::Method;
 use hyper::header::CACHE_CONTROL;
 use serde_json::{Map, Value, json};
 
-use super::reply::{HTML, JSON, LINES, OPENMETRICS, PNG, PROBLEM, Reply, SVG};
+use super::reply::{BYTES, HTML, JSON, LINES, OPENMETRICS, PNG, PROBLEM, Reply, SVG};
 use super::route::{Body, ENDPOINTS, Endpoint, Operation};
 use crate::channel::problem::{self, Kind};
 use crate::channel::schema::draft_schema;
@@ -241,6 +241,14 @@ fn words(operation: Operation) -> Words {
             parameters: none(),
             request: None,
             replies: vec![(200, JSON, named("Keys"), "the keys")],
+            problems: &[],
+        },
+        Operation::Revocations => Words {
+            zh: "撤销清单：作废、红冲、异常的发票，供离线核验",
+            en: "the signed, dated list of void, red-flushed and suspended invoices, for checking offline",
+            parameters: none(),
+            request: None,
+            replies: vec![(200, BYTES, text(), "the list, in the layout of the manual's page on formats"), (304, BYTES, text(), "as you know it")],
             problems: &[],
         },
         Operation::Inclusion => Words {

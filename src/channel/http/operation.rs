@@ -171,6 +171,7 @@ async fn handle(
         Operation::Allot => administration::allot(request).await,
         Operation::AllotmentStatus => administration::allotment_status(request).await,
         Operation::Keys => Ok(proofs::keys(&request)),
+        Operation::Revocations => proofs::revocations(&request),
         Operation::Inclusion => proofs::inclusion(request).await,
         Operation::Consistency => proofs::consistency(request).await,
         Operation::Callers => callers::list(request).await,

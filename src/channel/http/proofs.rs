@@ -1,22 +1,55 @@
 //! Keys and proofs: what lets anybody check the log, and an answer, without us.
 
-use hyper::header::CACHE_CONTROL;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::StatusCode;
+use hyper::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH};
 use serde_json::json;
 
 use super::operation::{Fault, Handled};
-use super::reply::Reply;
+use super::reply::{BYTES, Reply};
 use super::request::Request;
 use super::verify::charge;
 use crate::channel::keys as public_keys;
 use crate::channel::log_proof::{consistency_json, inclusion_json};
 use crate::channel::problem::{Kind, Problem};
+use crate::codec::revocations::SignedList;
 use crate::ledger::Ledger;
+use crate::limits::{REVOCATIONS_CACHED_SECS_MAX, REVOCATIONS_RETRY_SECS};
 
 /// `GET /v1/keys`.
 pub(super) fn keys(request: &Request) -> Reply {
     let ledger = request.site.engine.ledger();
     let value = json!({ "origin": ledger.origin().to_string(), "keys": public_keys::to_json(ledger.keys()) });
     Reply::json(&value).header(CACHE_CONTROL, "public, max-age=300")
+}
+
+/// `GET /v1/revocations`: what stands on every other page too may be kept by whoever passes it on, until the next list is due.
+pub(super) fn revocations(request: &Request) -> Handled {
+    let Some(list) = request.site.engine.revocations() else {
+        let problem = Problem::because(Kind::Unavailable, "撤销清单尚未生成".to_owned(), "no revocation list has been made yet".to_owned());
+        return Err(problem.after(REVOCATIONS_RETRY_SECS).into());
+    };
+    let left_ms = list.list.next.0.saturating_sub(request.site.engine.now().0);
+    let fresh = (left_ms / 1_000).clamp(REVOCATIONS_RETRY_SECS, REVOCATIONS_CACHED_SECS_MAX);
+    let tag = format!("\"{}-{}\"", list.list.made.0, list.list.size);
+    let known = request.head.headers.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    let reply = if known.is_some_and(|known| known == "*" || known.split(',').any(|known| known.trim().trim_start_matches("W/") == tag)) {
+        Reply::new(BYTES, Bytes::new()).status(StatusCode::NOT_MODIFIED)
+    } else {
+        Reply::new(BYTES, Bytes::from_owner(Shared(list)))
+    };
+    Ok(reply.header(CACHE_CONTROL, format!("public, max-age={fresh}")).header(ETAG, tag))
+}
+
+/// A list that is sent to many at a time and lies in memory once.
+struct Shared(Arc<SignedList>);
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
 }
 
 /// `GET /v1/proofs/inclusion?index=&size=`.

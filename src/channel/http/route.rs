@@ -35,6 +35,8 @@ pub enum Operation {
     AllotmentStatus,
     /// Public keys with their validity.
     Keys,
+    /// 撤销清单: what a signed code is checked by offline, besides the keys.
+    Revocations,
     /// A leaf is in the log of some size.
     Inclusion,
     /// A log of some size continues an earlier one.
@@ -125,7 +127,7 @@ const fn row(operation: Operation, name: &'static str, method: Method, path: &'s
 }
 
 /// Every endpoint, the busiest first.
-pub static ENDPOINTS: [Endpoint; 23] = [
+pub static ENDPOINTS: [Endpoint; 24] = [
     row(Operation::Verify, "verify", Method::POST, "/v1/verify", ANYBODY, SMALL),
     row(Operation::Issue, "issue", Method::POST, "/v1/invoices", ISSUERS, DRAFT),
     row(Operation::IssueBulk, "issue_bulk", Method::POST, "/v1/invoices/bulk", ISSUERS, Body::Lines),
@@ -139,6 +141,7 @@ pub static ENDPOINTS: [Endpoint; 23] = [
     row(Operation::Page, "page", Method::GET, "/Q/{payload}", ANYBODY, Body::None),
     row(Operation::Page, "page_lower", Method::GET, "/q/{payload}", ANYBODY, Body::None),
     row(Operation::Keys, "keys", Method::GET, "/v1/keys", ANYBODY, Body::None),
+    row(Operation::Revocations, "revocations", Method::GET, "/v1/revocations", ANYBODY, Body::None),
     row(Operation::Inclusion, "inclusion", Method::GET, "/v1/proofs/inclusion", ANYBODY, Body::None),
     row(Operation::Consistency, "consistency", Method::GET, "/v1/proofs/consistency", ANYBODY, Body::None),
     row(Operation::Callers, "callers", Method::GET, "/v1/callers", READERS, Body::None),
