@@ -185,7 +185,7 @@ impl Filled {
     fn verdict(&self, query: &Query, row: Option<&InvRecord>) -> Verdict {
         let ledger = self.engine.ledger();
         let mark = ledger.mark(query.id()).map(|marked| marked.mark);
-        check::check(query, Registered { row, mark, behind: false, incomplete: false, buyer: Buyer::Unread }, ledger.keys()).verdict
+        check::check(query, Registered { row, mark, behind: false, incomplete: false, buyer: Buyer::Unread }, &ledger.keys()).verdict
     }
 
     fn lookups(&self, criterion: &mut Criterion, plan: &Plan) {

@@ -4,7 +4,7 @@ use crate::codec::canonical::{self, IssuerSlot};
 use crate::codec::event::{Algorithm, Event, EventData, ListNotice, Role};
 use crate::codec::leaf::KeyId;
 use crate::codec::reader::DecodeError;
-use crate::crypto::keyring::{Keyring, PublicKeys, SignatureCheck};
+use crate::crypto::keyring::{Enrolled, Keyring, Logged, PublicKeys, SignatureCheck, Signer};
 use crate::crypto::note::{Checkpoint, Note};
 use crate::crypto::{body, hash, merkle, sign};
 use crate::domain::allotment::{Allotment, Mark, NumberRange};
@@ -177,7 +177,7 @@ pub fn is_acknowledged(receipt: &Receipt, keys: &PublicKeys, origins: &Origins) 
     if commit != leaf.commit {
         return Err(AgainFault::Commit);
     }
-    match keys.check(Role::Authority, leaf.key_id, UnixMillis(leaf.time_ms), &message, signature) {
+    match keys.check(Role::Authority, leaf.key_id, UnixMillis(leaf.time_ms), Logged::At(receipt.index), &message, signature) {
         SignatureCheck::Valid => {}
         other => return Err(AgainFault::Signature(other)),
     }
@@ -186,8 +186,8 @@ pub fn is_acknowledged(receipt: &Receipt, keys: &PublicKeys, origins: &Origins) 
     if !origins.contains(&stated.origin) {
         return Err(AgainFault::Checkpoint(format!("{} is another one", stated.origin)));
     }
-    let mut known = keys.iter().filter(|key| key.record.role() == Role::Checkpoint);
-    if !known.any(|key| Checkpoint::open(&receipt.note, &stated.origin, &key.key).is_ok()) {
+    let sound = |key: &Enrolled, size| key.compromised_at.is_none_or(|at| size <= at);
+    if keys.open_checkpoint(&receipt.note, &stated.origin, sound).is_err() {
         return Err(AgainFault::Checkpoint("it is not signed by a checkpoint key of this log".into()));
     }
     if !merkle::verify_inclusion(&merkle::leaf_hash(&leaf.encode()), receipt.index, stated.size, &receipt.path, &stated.root) {
@@ -260,12 +260,17 @@ pub fn revocation_list(notice: ListNotice, keys: &Keyring, salt: [u8; 16]) -> Su
 
 /// Signs an event without an invoice of its own.
 pub fn event_of(data: &EventData, salt: [u8; 16], keys: &Keyring) -> SealedEvent {
+    event_by(data, salt, keys.authority())
+}
+
+/// As [`event_of`], by an authority key that need not be the one in use.
+pub fn event_by(data: &EventData, salt: [u8; 16], authority: &Signer) -> SealedEvent {
     let (event, data) = (data.event(), data.encode());
     SealedEvent {
         salt,
         commit: hash::event_commit(event, &salt, &data),
-        signature: keys.authority().key.sign(&hash::event_message(event, &salt, &data)),
-        key_id: keys.authority().key_id,
+        signature: authority.key.sign(&hash::event_message(event, &salt, &data)),
+        key_id: authority.key_id,
         data,
     }
 }

@@ -51,6 +51,20 @@ pub const PROOF_EXTRA_MAX: usize = 4 << 10;
 /// Secret keys in one key file at most: five roles, and a dozen rotations of each.
 pub const KEYRING_KEYS_MAX: usize = 64;
 
+/// Checkpoint keys that sign along with the one in use at most: each costs every commit a signature (14 us), and a note has room for witnesses left.
+pub const FORMER_CHECKPOINT_KEYS_MAX: usize = 2;
+
+/// How long a key that is replaced goes on to count unless told otherwise, in milliseconds: a day, in which mirrors and offline checkers fetch the new
+/// list of keys.
+pub const KEY_OVERLAP_MS: u64 = 24 * 3_600 * 1_000;
+
+/// How long it goes on at least, in milliseconds, revoked or not: what was signed with it may be in the queue when its end is decided, and the clock may
+/// be behind the newest leaf by [`CLOCK_BEHIND_MAX_MS`].
+pub const KEY_OVERLAP_MIN_MS: u64 = 10_000;
+
+/// How long it may go on at most, in milliseconds: a year; whoever has a list that old should be told.
+pub const KEY_OVERLAP_MAX_MS: u64 = 366 * 24 * 3_600 * 1_000;
+
 /// Public keys in one list at most: three roles, and years of rotations.
 pub const PUBLIC_KEYS_MAX: usize = 1_024;
 
@@ -404,6 +418,7 @@ const _: () = assert!(SKETCH_SEGMENTS.is_power_of_two() && SKETCH_CELLS / SKETCH
 // Stripe and shard come from two bytes and one.
 const _: () = assert!(GUESS_STRIPES <= 1 << 16 && GUESS_STRIPES.is_power_of_two() && QUOTA_SHARDS <= 256 && QUOTA_SHARDS.is_power_of_two());
 const _: () = assert!(FSCK_CHUNK.is_power_of_two() && FSCK_CHUNK >= 256);
+const _: () = assert!(KEY_OVERLAP_MIN_MS > CLOCK_BEHIND_MAX_MS && KEY_OVERLAP_MIN_MS <= KEY_OVERLAP_MS && KEY_OVERLAP_MS <= KEY_OVERLAP_MAX_MS);
 // A frame of 1,024 in flight and another one behind it.
 const _: () = assert!(ISSUE_IN_FLIGHT_MAX >= 2 * 1_024);
 // A caller's row fits a stored value, with 200 bytes of everything else.

@@ -12,7 +12,8 @@ Without arguments it reads requests from standard input, one JSON object per lin
   event              event (3-7, 14), data, salt, authority_seed
   decode_event       event (3-7, 14), data in bytes
                        3 {id: {code, number}, day}        4 {id, mark}        5 {taxpayer, kind, code, first, last}
-                       6 {code, first, last, mark}        7 {algorithm, role, key_id, public_key, valid_from, valid_until or null}
+                       6 {code, first, last, mark}        7 {algorithm, role, key_id, public_key, valid_from, valid_until or null,
+                                                                perhaps reason}
                        a mark is its number or lost, stolen, abnormal, blank_void, lifted, red_before_import
   leaf               event, kind, flags, time_ms, ref_index or null, id_tag, commit, key_id
   decode_leaf        leaf
@@ -994,12 +995,18 @@ def event_data(event: int, data: Values) -> bytes:
     need(identity == key_id(public, 1, role[0]), "key_id: not the key's")
     window = int_in(data, "valid_from", 8) + u64_or_ones(data, "valid_until")
     need(window[:8] < window[8:], "valid_until: not after valid_from")
-    return b"\1" + algorithm + role + identity + write_text(public) + window
+    record = algorithm + role + identity + write_text(public) + window
+    if data.get("reason") is None:
+        return b"\1" + record
+    reason = int_in(data, "reason", 1)
+    need(reason in (b"\1", b"\2", b"\3"), "reason: not 1 to 3")
+    need(window[8:] != b"\xff" * 8, "valid_until: a key that is withdrawn has an end")
+    return b"\2" + record + reason
 
 
 def read_event_data(event: int, data: bytes) -> Values:
     reader = Reader(data)
-    reader.one_of(1)
+    version = reader.one_of(*((1, 2) if event == 7 else (1,)))
     values: Values = {}
     if event in (3, 4):
         code, number = reader.invoice_id()
@@ -1021,6 +1028,8 @@ def read_event_data(event: int, data: bytes) -> Values:
         values |= {"public_key": reader.take(32).hex(), "valid_from": reader.uint(8)}
         until = reader.uint(8)
         values["valid_until"] = None if until == ALL_ONES else until
+        if version == 2:
+            values["reason"] = reader.uint(1)
     elif event == 13:
         values |= {"made": reader.uint(8), "size": reader.uint(8), "tokens": reader.uint(4), "digest": reader.take(32).hex()}
     elif event == 14:

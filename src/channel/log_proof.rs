@@ -4,10 +4,9 @@
 use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
 
-use crate::codec::event::Role;
 use crate::codec::leaf::Leaf;
 use crate::codec::proof::{ConsistencyProof, LogProof, LogProofError};
-use crate::crypto::keyring::PublicKeys;
+use crate::crypto::keyring::{CheckpointFault, Logged, PublicKeys};
 use crate::crypto::merkle::{self, Hash};
 use crate::crypto::note::{Checkpoint, Note, NoteError, Origin};
 
@@ -48,6 +47,14 @@ pub enum LogProofFault {
         /// As the checkpoint says.
         size: u64,
     },
+    /// Signed by stolen keys of the list only.
+    #[error("the checkpoint of {origin} at size {size} is signed by a compromised key only: ask online for one that is not")]
+    AskOnline {
+        /// As the checkpoint says.
+        origin: Origin,
+        /// As the checkpoint says.
+        size: u64,
+    },
     /// The proof is about another size than its checkpoint.
     #[error("the proof is about size {stated}, its checkpoint about size {signed}")]
     OtherSize {
@@ -80,6 +87,7 @@ impl LogProofFault {
         match self {
             LogProofFault::Text(_) | LogProofFault::Note(_) | LogProofFault::NoLeaf | LogProofFault::Leaf => true,
             LogProofFault::NotSigned { .. }
+            | LogProofFault::AskOnline { .. }
             | LogProofFault::OtherSize { .. }
             | LogProofFault::NotIncluded { .. }
             | LogProofFault::NotContinued { .. } => false,
@@ -137,12 +145,10 @@ pub fn verify_consistency(text: &str, keys: &PublicKeys) -> Result<Continued, Lo
 
 /// The checkpoint in a note, of whichever log it names: what ties it to ours is that one of our checkpoint keys signed under that name.
 fn open(note: &str, keys: &PublicKeys) -> Result<Checkpoint, LogProofFault> {
-    let note = Note::parse(note).map_err(LogProofFault::Note)?;
-    let checkpoint = Checkpoint::parse(note.text()).map_err(LogProofFault::Note)?;
-    let mut checkpoint_keys = keys.iter().filter(|key| key.record.role() == Role::Checkpoint);
-    if checkpoint_keys.any(|key| note.verify(checkpoint.origin.as_str(), &key.key).is_ok()) {
-        Ok(checkpoint)
-    } else {
-        Err(LogProofFault::NotSigned { origin: checkpoint.origin, size: checkpoint.size })
-    }
+    let parsed = Note::parse(note).map_err(LogProofFault::Note)?;
+    let Checkpoint { origin, size, .. } = Checkpoint::parse(parsed.text()).map_err(LogProofFault::Note)?;
+    keys.open_checkpoint(note, &origin, |key, _| key.is_sound_at(Logged::Unknown)).map_err(|fault| match fault {
+        CheckpointFault::Compromised => LogProofFault::AskOnline { origin, size },
+        CheckpointFault::NoKey | CheckpointFault::Note(_) => LogProofFault::NotSigned { origin, size },
+    })
 }

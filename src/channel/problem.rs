@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::json;
 use crate::domain::fault::Fault;
-use crate::engine::EngineError;
+use crate::engine::{EngineError, RotationFault};
 use crate::ledger::{LedgerError, Refusal, SubmitError};
 use crate::verify::quota::Rate;
 
@@ -271,6 +271,10 @@ pub fn failed(error: &EngineError) -> Problem {
             Problem::because(Kind::Unavailable, "存储暂时不可用", "the storage gives trouble").after(5)
         }
         EngineError::Locked => Problem::because(Kind::Unavailable, "服务器未加载密钥", "the server runs without its secret keys").after(60),
+        EngineError::Rotation(fault @ RotationFault::NoSuchKey(_)) => Problem::because(Kind::NotFound, "没有这把密钥", fault.to_string()),
+        EngineError::Rotation(fault) => Problem::because(Kind::Refused, format!("密钥不能变更：{fault}"), fault.to_string()),
+        EngineError::NewKeys(error) => Problem::because(Kind::Refused, format!("密钥不能变更：{error}"), error.to_string()),
+        EngineError::NoAnsweringKey => Problem::because(Kind::Unavailable, "应答密钥刚刚轮换，请重试", error.to_string()).after(1),
         EngineError::Enrolment(fault) => Problem::because(Kind::Refused, format!("不能登记：{fault}"), fault.to_string()),
         EngineError::QuestionTooLong => Problem::because(Kind::TooLarge, "问题过长，无法签名", "the question is too long to be signed"),
         EngineError::Seal(error) => Problem::because(Kind::TooLarge, "内容超出可签名的范围", format!("more than the signed bytes can hold: {error}")),
@@ -284,6 +288,7 @@ fn obstacle(error: &SubmitError) -> (&'static str, &'static str, u64) {
         SubmitError::Poisoned(_) => ("账本已停止写入，请联系管理员", "the ledger has stopped writing; its administrator knows", 60),
         SubmitError::ReadOnly(_) => ("账本拒绝签名，请联系管理员", "the ledger refuses to sign; its administrator knows", 60),
         SubmitError::ClockBehind { .. } => ("系统时钟落后于账本", "the clock is behind the ledger", 5),
+        SubmitError::Late => ("密钥变更等待过久，未变更，请重试", "the change of keys waited too long; nothing was changed, ask again", 1),
         SubmitError::Unavailable(_) => ("磁盘故障，恢复后自动继续", "the disk gives trouble; writing goes on once it no longer does", 5),
         SubmitError::Closing => ("服务器正在停止", "the server is stopping", 5),
     }

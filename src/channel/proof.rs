@@ -6,7 +6,7 @@ use super::keys::{self, KeysError};
 use crate::codec::event::Role;
 use crate::codec::leaf::{KeyId, Leaf};
 use crate::codec::proof::Answer;
-use crate::crypto::keyring::{PublicKeys, SignatureCheck};
+use crate::crypto::keyring::{CheckpointFault, Logged, PublicKeys, SignatureCheck};
 use crate::crypto::merkle;
 use crate::crypto::note::Checkpoint;
 use crate::engine::SignedAnswer;
@@ -27,6 +27,12 @@ pub enum ProofFault {
     /// The signature over the answer.
     #[error("the answer's signature does not hold: {0}")]
     Signature(&'static str),
+    /// The list of keys does not have the key that signed: it is older than the proof, or of another log.
+    #[error("it is signed by a key that the list does not have: update your keys")]
+    UpdateKeys,
+    /// Signed by a key that was stolen: whether it was signed before is for the log to say.
+    #[error("it is signed by a key that was compromised: ask online")]
+    AskOnline,
     /// The checkpoint.
     #[error("the checkpoint does not hold: {0}")]
     Checkpoint(&'static str),
@@ -88,19 +94,20 @@ pub fn verify(file: &[u8], trusted: Option<&PublicKeys>) -> Result<Proven, Proof
     let verdict = Verdict::from_number(answer.verdict).ok_or(ProofFault::Malformed("verdict"))?;
     let signature = text(&value, "signature").and_then(keys::bytes::<64>).ok_or(ProofFault::Malformed("signature"))?;
     let key_id = text(&value, "key_id").and_then(KeyId::parse).ok_or(ProofFault::Malformed("key_id"))?;
-    match log_keys.check(Role::Answering, key_id, answer.time, &bytes, &signature) {
+    match log_keys.check(Role::Answering, key_id, answer.time, Logged::Unknown, &bytes, &signature) {
         SignatureCheck::Valid => {}
-        SignatureCheck::UnknownKey => return Err(ProofFault::Signature("the key is unknown; update your keys")),
+        SignatureCheck::UnknownKey => return Err(ProofFault::UpdateKeys),
+        SignatureCheck::Compromised => return Err(ProofFault::AskOnline),
         SignatureCheck::OtherRole => return Err(ProofFault::Signature("the key is not an answering key")),
         SignatureCheck::OutsideWindow => return Err(ProofFault::Signature("the key was not valid then")),
         SignatureCheck::WrongSignature => return Err(ProofFault::Signature("wrong signature")),
     }
 
     let note = text(&value, "checkpoint").ok_or(ProofFault::Malformed("checkpoint"))?;
-    let mut checkpoint_keys = log_keys.iter().filter(|key| key.record.role() == Role::Checkpoint);
-    let (checkpoint, _) = checkpoint_keys
-        .find_map(|key| Checkpoint::open(note, &answer.origin, &key.key).ok())
-        .ok_or(ProofFault::Checkpoint("not signed by the log's checkpoint key"))?;
+    let checkpoint = log_keys.open_checkpoint(note, &answer.origin, |key, _| key.is_sound_at(Logged::Unknown)).map_err(|fault| match fault {
+        CheckpointFault::Compromised => ProofFault::AskOnline,
+        CheckpointFault::NoKey | CheckpointFault::Note(_) => ProofFault::Checkpoint("not signed by the log's checkpoint key"),
+    })?;
     if (checkpoint.size, checkpoint.root) != (answer.size, answer.root) {
         return Err(ProofFault::Checkpoint("size or root is not the answer's"));
     }

@@ -15,9 +15,9 @@ use zeroize::Zeroizing;
 use super::configuration::{Configuration, Format, Level, Log};
 use super::open::passphrase_beside;
 use super::serve::{Front, commits, start_logging};
-use super::{Exit, Failure, keys, sample};
+use super::{Exit, Failure, sample};
 use crate::channel::json::{draft_of, parse_draft};
-use crate::channel::{proof, qr, question, receipt};
+use crate::channel::{keys, proof, qr, question, receipt};
 use crate::crypto::keyfile::KdfCost;
 use crate::domain::allotment::{Allotment, Mark, NumberRange};
 use crate::domain::caller::{Caller, Role};
@@ -129,7 +129,7 @@ impl Demo {
         let config = Config { kdf: KdfCost::TRIVIAL, days_back: 36_500, host, observer, ..Config::new(&directory, Some(passphrase.clone())) };
         let engine = Engine::create(config)?;
         write_private(&passphrase_beside(&directory), passphrase.as_bytes())?;
-        keys::publish_keys(&engine)?;
+        keys::publish(&engine)?;
         println!("fapiao demo  ledger {}  in {}", engine.ledger().origin(), directory.display());
 
         let mut stage = Stage { engine, wrong: 0 };
@@ -502,8 +502,8 @@ impl Stage {
         let question = question::of_qr(&sample.signed_qr);
         let answer = self.engine.verify(&question)?;
         let signed = self.engine.sign_answer(&question, &answer)?;
-        let file = proof::to_json(&signed, self.engine.ledger().keys()).to_string();
-        let proven = proof::verify(file.as_bytes(), Some(self.engine.ledger().keys()));
+        let file = proof::to_json(&signed, &self.engine.ledger().keys()).to_string();
+        let proven = proof::verify(file.as_bytes(), Some(&self.engine.ledger().keys()));
         let text = match &proven {
             Ok(proven) => format!("{} is leaf {:?} of {} at size {}", proven.verdict.name(), proven.index, proven.answer.origin, proven.answer.size),
             Err(fault) => fault.to_string(),
@@ -514,7 +514,7 @@ impl Stage {
         if let Some(at) = forged.find("\"answer\":\"").map(|at| at + "\"answer\":\"".len() + verdict_byte) {
             forged.replace_range(at..at + 2, "02");
         }
-        let refused = proof::verify(forged.as_bytes(), Some(self.engine.ledger().keys()));
+        let refused = proof::verify(forged.as_bytes(), Some(&self.engine.ledger().keys()));
         self.step(
             refused.is_err(),
             &format!("with another verdict written into it: {}", refused.err().map_or_else(String::new, |fault| fault.to_string())),

@@ -98,6 +98,11 @@ impl Doctor {
             ),
             Symptom::Refuses(obstacle) => {
                 let (code, zh, en) = match obstacle {
+                    Obstacle::NoKey { .. } => (
+                        "keys_older",
+                        "密钥文件是旧副本或属于其他账本：放回最新的 keys/keyring",
+                        format!("bring back the newest copy of {data}/keys/keyring; backups have one each"),
+                    ),
                     Obstacle::KeysLocked => unreachable!("examining asks of the lock record and the place, not of keys"),
                     Obstacle::LockMissing { .. } | Obstacle::Copied { .. } | Obstacle::Unsaid { .. } | Obstacle::LockBehind { .. } => (
                         match obstacle {

@@ -1,15 +1,19 @@
-//! `fapiao keys`: the beginning of a ledger.
+//! `fapiao keys`: the beginning of a ledger, and how its keys are replaced and revoked.
 
 use std::io::IsTerminal as _;
 
-use clap::{Args, Subcommand};
-use serde_json::json;
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::open::{DataOptions, prompt};
+use super::open::{DataOptions, Place, PlaceOptions, prompt};
 use super::{Exit, Failure, print};
 use crate::channel;
-use crate::engine::{Engine, write_private};
+use crate::codec::event::{Role, Withdrawal};
+use crate::codec::leaf::KeyId;
+use crate::domain::caller::Caller;
+use crate::engine::Engine;
+use crate::limits::KEY_OVERLAP_MS;
 
 /// `fapiao keys …`
 #[derive(Subcommand)]
@@ -18,6 +22,81 @@ pub(super) enum Keys {
     Create(Create),
     /// Print the public keys: all that a verifier needs offline
     Show(Show),
+    /// Put a new key in the place of the one of a role that is in use. What the replaced one signed goes on to count 轮换
+    Rotate(Rotate),
+    /// Revoke a key that is no longer in use. One that is in use is replaced in the same act: rotate --revoke 吊销
+    Revoke(Revoke),
+}
+
+/// `fapiao keys rotate`
+#[derive(Args)]
+pub(super) struct Rotate {
+    #[command(flatten)]
+    place: PlaceOptions,
+    /// Which key. The tag key never rotates
+    #[arg(long)]
+    role: RotatedRole,
+    /// How long the replaced key goes on to count, as 90s, 30m, 24h or 7d: until everybody has the new list of keys. Default: a day 重叠期
+    #[arg(long, value_name = "DURATION", conflicts_with = "revoke")]
+    overlap: Option<String>,
+    /// Revoke the replaced key for this reason. What a compromised key signed counts only if it is in the log by now 吊销原因
+    #[arg(long, value_name = "REASON")]
+    revoke: Option<Reason>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// `fapiao keys revoke`
+#[derive(Args)]
+pub(super) struct Revoke {
+    #[command(flatten)]
+    place: PlaceOptions,
+    /// The key: 16 hex digits (`fapiao keys show`) 密钥编号
+    #[arg(long, value_name = "HEX")]
+    key_id: String,
+    /// Why. What a compromised key signed counts only if it is in the log by now 吊销原因
+    #[arg(long)]
+    reason: Reason,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum RotatedRole {
+    Authority,
+    Answering,
+    Checkpoint,
+    Data,
+}
+
+impl From<RotatedRole> for Role {
+    fn from(role: RotatedRole) -> Role {
+        match role {
+            RotatedRole::Authority => Role::Authority,
+            RotatedRole::Answering => Role::Answering,
+            RotatedRole::Checkpoint => Role::Checkpoint,
+            RotatedRole::Data => Role::Data,
+        }
+    }
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Reason {
+    Compromised,
+    Superseded,
+    Lost,
+}
+
+impl From<Reason> for Withdrawal {
+    fn from(reason: Reason) -> Withdrawal {
+        match reason {
+            Reason::Compromised => Withdrawal::Compromised,
+            Reason::Superseded => Withdrawal::Superseded,
+            Reason::Lost => Withdrawal::Lost,
+        }
+    }
 }
 
 /// `fapiao keys create`
@@ -43,12 +122,81 @@ impl Keys {
             Keys::Create(create) => create.run(),
             Keys::Show(show) => {
                 let engine = show.data.open_to_read()?;
-                let keys = channel::keys::to_json(engine.ledger().keys());
+                let keys = channel::keys::to_json(&engine.ledger().keys());
                 print(true, &keys, "")?;
                 Ok(Exit::Fine)
             }
+            Keys::Rotate(rotate) => rotate.run(),
+            Keys::Revoke(revoke) => revoke.run(),
         }
     }
+}
+
+impl Rotate {
+    fn run(self) -> Result<Exit, Failure> {
+        let overlap = match &self.overlap {
+            Some(text) => seconds(text).ok_or_else(|| Failure::Usage("--overlap: a number and s, m, h or d, as 90s or 7d".to_owned()))?,
+            None => u32::try_from(KEY_OVERLAP_MS / 1_000).unwrap_or(u32::MAX),
+        };
+        let (role, revoke) = (Role::from(self.role), self.revoke.map(Withdrawal::from));
+        let value = match self.place.place()? {
+            Place::Data(data) => {
+                let engine = data.open()?;
+                let rotated = engine.rotate(role, u64::from(overlap) * 1_000, revoke, &Caller::CONSOLE)?;
+                channel::keys::publish(&engine)?;
+                channel::keys::rotated(&rotated)
+            }
+            Place::Server(remote) => {
+                let body = json!({ "role": role.name(), "overlap_seconds": overlap, "revoke": revoke.map(Withdrawal::name) });
+                remote.ask_once("/v1/keys/rotate", &body)?
+            }
+        };
+        let said = |member: &str| value.get(member).and_then(Value::as_str).unwrap_or_default();
+        let (key_id, replaced) = (said("key_id"), said("replaced"));
+        let rest = match (revoke, said("until")) {
+            (Some(reason), _) => format!("{replaced} 已吊销 is revoked: {}", reason.name()),
+            (None, "") => format!("{replaced} 继续用于解密 goes on to open what it sealed"),
+            (None, until) => format!("{replaced} 有效至 counts until {until}"),
+        };
+        print(self.json, &value, &format!("已轮换 rotated: the {} key is {key_id} now\n  {rest}", role.name()))?;
+        Ok(Exit::Fine)
+    }
+}
+
+impl Revoke {
+    fn run(self) -> Result<Exit, Failure> {
+        let wrong = || Failure::Usage("--key-id: 16 lower-case hex digits, as fapiao keys show prints them".to_owned());
+        let (key_id, reason) = (KeyId::parse(&self.key_id).ok_or_else(wrong)?, Withdrawal::from(self.reason));
+        let value = match self.place.place()? {
+            Place::Data(data) => {
+                let engine = data.open()?;
+                let index = engine.revoke_key(key_id, reason, &Caller::CONSOLE)?;
+                channel::keys::publish(&engine)?;
+                channel::keys::revoked(key_id, reason, index)
+            }
+            Place::Server(remote) => remote.ask_once("/v1/keys/revoke", &json!({ "key_id": key_id.to_string(), "reason": reason.name() }))?,
+        };
+        let index = value.get("index").and_then(Value::as_u64).unwrap_or_default();
+        let text = match reason {
+            Withdrawal::Compromised => format!("已吊销 revoked: what {key_id} signed counts only before leaf {index}"),
+            Withdrawal::Superseded | Withdrawal::Lost => format!("已吊销 revoked: {key_id}, {}; said by leaf {index}", reason.name()),
+        };
+        print(self.json, &value, &text)?;
+        Ok(Exit::Fine)
+    }
+}
+
+/// A number of seconds, minutes, hours or days.
+fn seconds(text: &str) -> Option<u32> {
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let unit = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return None,
+    };
+    number.parse::<u32>().ok()?.checked_mul(unit)
 }
 
 impl Create {
@@ -61,12 +209,12 @@ impl Create {
             return Err(Failure::Usage("a passphrase has at least 8 characters".to_owned()));
         }
         let engine = Engine::create(self.data.config(Some(passphrase)))?;
-        publish_keys(&engine)?;
+        channel::keys::publish(&engine)?;
         let value = json!({
             "origin": engine.ledger().origin().as_str(),
             "data": engine.ledger().directory(),
             "lock": engine.ledger().lock_path(),
-            "keys": channel::keys::to_json(engine.ledger().keys()),
+            "keys": channel::keys::to_json(&engine.ledger().keys()),
         });
         let text = format!(
             "Created the ledger {}\n  data     {}\n  lock     {}  (never part of a backup)\n  keys     {}/keys  (encrypted; keep a copy of it and of its passphrase apart)",
@@ -78,13 +226,6 @@ impl Create {
         print(self.json, &value, &text)?;
         Ok(Exit::Fine)
     }
-}
-
-/// Writes `DIR/keys/public.json`.
-pub(super) fn publish_keys(engine: &Engine) -> Result<(), Failure> {
-    let path = engine.ledger().directory().join("keys").join("public.json");
-    let text = format!("{:#}\n", channel::keys::to_json(engine.ledger().keys()));
-    Ok(write_private(&path, text.as_bytes())?)
 }
 
 fn new_passphrase() -> Result<Zeroizing<String>, Failure> {

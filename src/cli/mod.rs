@@ -63,7 +63,7 @@ struct Cli {
 enum Command {
     /// Show everything on a fresh ledger: issue all six types, verify, void, red-flush, catch forgeries. 演示
     Demo(demo::Demo),
-    /// Make keys and an empty ledger, or show its public keys. 密钥
+    /// Make keys and an empty ledger, show its public keys, replace and revoke them. 密钥
     #[command(subcommand)]
     Keys(keys::Keys),
     /// Allot numbers to taxpayers, mark ranges, list both. 发票领用

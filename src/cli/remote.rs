@@ -130,8 +130,16 @@ struct Place {
 impl Remote {
     /// What the server says to a question or a single draft.
     pub(super) fn ask(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.ask_up_to(Tries::new(), path, body)
+    }
+
+    /// What the server says to what would be done twice if it were asked twice.
+    pub(super) fn ask_once(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.ask_up_to(Tries(0), path, body)
+    }
+
+    fn ask_up_to(&self, mut tries: Tries, path: &str, body: &Value) -> Result<Value, Failure> {
         let body = Bytes::from(body.to_string());
-        let mut tries = Tries::new();
         loop {
             let asked = self.runtime.block_on(async {
                 let reply = self.send(path, "application/json", body.clone()).await?;

@@ -10,7 +10,7 @@ use super::proof::read_public_keys;
 use super::{Exit, Failure, print};
 use crate::channel::question;
 use crate::codec::revocations::SignedList;
-use crate::crypto::keyring::{Role, SignatureCheck};
+use crate::crypto::keyring::{Logged, Role, SignatureCheck};
 use crate::engine::{now, read_bounded, replace_public};
 use crate::limits::{REVOCATIONS_AGE_HOURS, REVOCATIONS_BYTES_MAX};
 use crate::verify::offline::{self, Finding};
@@ -107,15 +107,16 @@ impl Make {
 impl Show {
     fn run(self) -> Result<Exit, Failure> {
         let (keys, signed) = (read_public_keys(&self.keys)?, read_list(&self.list)?);
-        let found = match keys.check(Role::Authority, signed.key_id, signed.list.made, signed.message(), &signed.signature) {
+        let found = match keys.check(Role::Authority, signed.key_id, signed.list.made, Logged::Unknown, signed.message(), &signed.signature) {
             SignatureCheck::Valid => None,
             SignatureCheck::UnknownKey => Some(Finding::UpdateKeys),
+            SignatureCheck::Compromised => Some(Finding::AskOnline),
             SignatureCheck::OtherRole | SignatureCheck::OutsideWindow | SignatureCheck::WrongSignature => Some(Finding::ListForged),
         };
         let (mut value, mut text) = (to_json(&signed), to_text(&signed));
         value["holds"] = found.is_none().into();
         text.push_str("\n  ");
-        text.push_str(&found.map_or("签名有效 signed by the authority".to_owned(), |finding| in_words(finding)));
+        text.push_str(&found.map_or("签名有效 signed by the authority".to_owned(), in_words));
         print(self.json, &value, &text)?;
         Ok(found.map_or(Exit::Fine, exit))
     }
@@ -183,6 +184,9 @@ fn in_words(finding: Finding) -> String {
             "签名有效；无清单，请联网查验 signed by the authority; without a list nobody can tell whether it is still in force: ask online".to_owned()
         }
         Finding::UpdateKeys => "公钥未知，请更新公钥 signed by a key that is not at hand: fetch the keys anew".to_owned(),
+        Finding::AskOnline => {
+            "密钥已泄露，请联网查验 signed by a key that was compromised; only the log knows whether that was before: ask online".to_owned()
+        }
         Finding::ListForged => "清单签名无效 the list is not the authority's: fetch it anew".to_owned(),
         Finding::Forged => "伪造 forged: the authority did not sign this".to_owned(),
     }
@@ -192,6 +196,11 @@ fn exit(finding: Finding) -> Exit {
     match finding {
         Finding::Genuine { .. } => Exit::Fine,
         Finding::Revoked { .. } | Finding::Forged => Exit::Other,
-        Finding::ListTooOld { .. } | Finding::ClockBehind { .. } | Finding::NoList | Finding::UpdateKeys | Finding::ListForged => Exit::Unavailable,
+        Finding::ListTooOld { .. }
+        | Finding::ClockBehind { .. }
+        | Finding::NoList
+        | Finding::UpdateKeys
+        | Finding::AskOnline
+        | Finding::ListForged => Exit::Unavailable,
     }
 }

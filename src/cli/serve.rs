@@ -16,6 +16,7 @@ use tracing_subscriber::filter::LevelFilter;
 use super::configuration::{self, Configuration, Format, Level, Requests};
 use super::open::{passphrase_from, prompt};
 use super::{Exit, Failure};
+use crate::channel;
 use crate::channel::http::{Listening, RequestLog, Served, Server, Settings, Site, Tls};
 use crate::engine::{Config, Engine, keyring_path, now, random};
 use crate::ledger::{Observer, Stage, StoreSizes};
@@ -83,8 +84,10 @@ impl Serve {
             observer: Some(commits(&metrics)),
             ..Config::new(&directory, passphrase)
         })?;
-        if let Err(reason) = engine.ledger().may_write() {
-            tracing::warn!(%reason, "questions are answered, and nothing is signed");
+        match engine.ledger().may_write() {
+            // A rotation that was interrupted left the older list.
+            Ok(()) => channel::keys::publish(&engine)?,
+            Err(reason) => tracing::warn!(%reason, "questions are answered, and nothing is signed"),
         }
         let origin = engine.ledger().origin().to_string();
         front.serve(engine, &configuration, metrics, |address| {

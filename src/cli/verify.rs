@@ -72,7 +72,7 @@ impl Verify {
         let answer = engine.with_details(engine.verify(&question)?)?;
         if let Some(path) = &proof {
             let signed = engine.sign_answer(&question, &answer)?;
-            write_proof(path, &proof::to_json(&signed, engine.ledger().keys()))?;
+            write_proof(path, &proof::to_json(&signed, &engine.ledger().keys()))?;
         }
         print(json, &answer::to_json(&answer), &answer::to_text(&answer))?;
         Ok(exit(answer.verdict))

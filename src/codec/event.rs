@@ -172,6 +172,42 @@ impl Algorithm {
     }
 }
 
+/// Why a key is withdrawn (吊销) before its time. Numbers are signed and never change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Withdrawal {
+    /// Somebody else may have the secret: what it signed counts only if it was logged before this is.
+    Compromised = 1,
+    /// Another key took its place: what it signed within its window goes on to count.
+    Superseded = 2,
+    /// The secret is gone: what it signed within its window goes on to count.
+    Lost = 3,
+}
+
+impl Withdrawal {
+    /// Every reason, by number.
+    pub const ALL: [Withdrawal; 3] = [Withdrawal::Compromised, Withdrawal::Superseded, Withdrawal::Lost];
+
+    /// The reason with this number.
+    pub fn from_number(number: u8) -> Option<Withdrawal> {
+        Withdrawal::ALL.into_iter().find(|reason| *reason as u8 == number)
+    }
+
+    /// The reason with this name.
+    pub fn from_name(name: &str) -> Option<Withdrawal> {
+        Withdrawal::ALL.into_iter().find(|reason| reason.name() == name)
+    }
+
+    /// The word of the interfaces.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Withdrawal::Compromised => "compromised",
+            Withdrawal::Superseded => "superseded",
+            Withdrawal::Lost => "lost",
+        }
+    }
+}
+
 /// A public key as it enters the log: an Ed25519 key of a signing role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyRecord {
@@ -180,6 +216,7 @@ pub struct KeyRecord {
     public: [u8; 32],
     valid_from: UnixMillis,
     valid_until: Option<UnixMillis>,
+    withdrawn: Option<Withdrawal>,
 }
 
 impl KeyRecord {
@@ -187,7 +224,23 @@ impl KeyRecord {
     pub fn new(role: Role, public: [u8; 32], valid_from: UnixMillis, valid_until: Option<UnixMillis>) -> Option<KeyRecord> {
         let window = valid_until.is_none_or(|until| valid_from < until && until.0 < u64::MAX);
         let key_id = hash::key_id(Algorithm::Ed25519, role, &public);
-        (role.algorithm() == Algorithm::Ed25519 && window).then_some(KeyRecord { role, key_id, public, valid_from, valid_until })
+        (role.algorithm() == Algorithm::Ed25519 && window).then_some(KeyRecord { role, key_id, public, valid_from, valid_until, withdrawn: None })
+    }
+
+    /// The same key, its window ending at `until`; `None` if the window would be empty.
+    pub fn closed(&self, until: UnixMillis) -> Option<KeyRecord> {
+        let closed = KeyRecord::new(self.role, self.public, self.valid_from, Some(until))?;
+        Some(KeyRecord { withdrawn: self.withdrawn, ..closed })
+    }
+
+    /// The same key, withdrawn; `None` for a window that is open, as nobody could say until when it counted.
+    pub fn withdrawn_for(&self, reason: Withdrawal) -> Option<KeyRecord> {
+        self.valid_until.is_some().then_some(KeyRecord { withdrawn: Some(reason), ..*self })
+    }
+
+    /// Why it was withdrawn, if it was.
+    pub fn withdrawn(&self) -> Option<Withdrawal> {
+        self.withdrawn
     }
 
     /// What the key is for.
@@ -302,7 +355,16 @@ impl EventData {
     /// The bytes that are signed.
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::with_capacity(64);
-        writer.u8(1);
+        writer.u8(match self {
+            EventData::Key(KeyRecord { withdrawn: Some(_), .. }) => 2,
+            EventData::Void { .. }
+            | EventData::Status { .. }
+            | EventData::Allot(_)
+            | EventData::AllotmentStatus { .. }
+            | EventData::Key(_)
+            | EventData::RevocationList(_)
+            | EventData::Reopen(_) => 1,
+        });
         match self {
             EventData::Void { id, day } => writer.bytes(&id.to_bytes()).u32(day.yyyymmdd()),
             EventData::Status { id, mark } => writer.bytes(&id.to_bytes()).u8(*mark as u8),
@@ -313,7 +375,11 @@ impl EventData {
             EventData::AllotmentStatus { range, mark } => write_range(&mut writer, range).u8(*mark as u8),
             EventData::Key(key) => {
                 writer.u8(Algorithm::Ed25519 as u8).u8(key.role as u8).bytes(&key.key_id.0).u16(32).bytes(&key.public);
-                writer.u64(key.valid_from.0).u64(key.valid_until.map_or(u64::MAX, |until| until.0))
+                writer.u64(key.valid_from.0).u64(key.valid_until.map_or(u64::MAX, |until| until.0));
+                match key.withdrawn {
+                    Some(reason) => writer.u8(reason as u8),
+                    None => &mut writer,
+                }
             }
             EventData::RevocationList(list) => writer.u64(list.made.0).u64(list.size).u32(list.tokens).bytes(&list.digest),
             EventData::Reopen(notice) => {
@@ -330,6 +396,9 @@ impl EventData {
     /// The data of `event` in these bytes, all of them.
     pub fn decode(event: Event, bytes: &[u8]) -> Result<EventData, DecodeError> {
         Reader::all(bytes, |reader| {
+            if event == Event::Key {
+                return read_key(reader).map(EventData::Key);
+            }
             reader.version()?;
             match event {
                 Event::Void => Ok(EventData::Void { id: read_id(reader)?, day: reader.value("day", Reader::u32, Day::from_yyyymmdd)? }),
@@ -343,7 +412,6 @@ impl EventData {
                     range: read_range(reader)?,
                     mark: read_mark(reader, |mark| matches!(mark, Mark::Lost | Mark::Stolen | Mark::BlankVoid | Mark::Lifted))?,
                 }),
-                Event::Key => read_key(reader).map(EventData::Key),
                 Event::RevocationList => Ok(EventData::RevocationList(ListNotice {
                     made: UnixMillis(reader.u64()?),
                     size: reader.u64()?,
@@ -362,9 +430,14 @@ impl EventData {
                         |text| (text.len() <= REASON_BYTES_MAX).then(|| text.to_owned()),
                     )?,
                 })),
-                Event::Issue | Event::Red | Event::AnswersRoot | Event::LotteryManifest | Event::Freeze | Event::Result | Event::ClaimBatch => {
-                    reader.fault(0, DecodeReason::Reserved)
-                }
+                Event::Issue
+                | Event::Red
+                | Event::Key
+                | Event::AnswersRoot
+                | Event::LotteryManifest
+                | Event::Freeze
+                | Event::Result
+                | Event::ClaimBatch => reader.fault(0, DecodeReason::Reserved),
             }
         })
     }
@@ -388,7 +461,13 @@ fn read_mark(reader: &mut Reader<'_>, allowed: impl Fn(Mark) -> bool) -> Result<
     reader.value("mark", Reader::u8, |number| Mark::from_number(number).filter(|mark| allowed(*mark)))
 }
 
+/// Version 1, or version 2 of a key that is withdrawn.
 fn read_key(reader: &mut Reader<'_>) -> Result<KeyRecord, DecodeError> {
+    let is_withdrawn = match reader.u8()? {
+        1 => false,
+        2 => true,
+        _ => return reader.fault(0, DecodeReason::Version),
+    };
     reader.value("algorithm", Reader::u8, |number| (number == Algorithm::Ed25519 as u8).then_some(()))?;
     let role = reader.value("role", Reader::u8, |number| Role::from_number(number).filter(|role| role.algorithm() == Algorithm::Ed25519))?;
     let stated = reader.offset();
@@ -398,5 +477,8 @@ fn read_key(reader: &mut Reader<'_>) -> Result<KeyRecord, DecodeError> {
     let valid_from = UnixMillis(reader.u64()?);
     let record = reader
         .value("valid until", Reader::u64, |until| KeyRecord::new(role, public, valid_from, (until != u64::MAX).then_some(UnixMillis(until))))?;
-    if record.key_id != key_id { reader.fault(stated, DecodeReason::OutOfRange("key id")) } else { Ok(record) }
+    if record.key_id != key_id {
+        return reader.fault(stated, DecodeReason::OutOfRange("key id"));
+    }
+    if is_withdrawn { reader.value("reason", Reader::u8, |number| record.withdrawn_for(Withdrawal::from_number(number)?)) } else { Ok(record) }
 }

@@ -19,6 +19,7 @@ use crate::codec::writer::Writer;
 use crate::limits::{KDF_LANES_MAX, KDF_MEMORY_KIB_MAX, KDF_PASSES_MAX};
 
 const HEADER_LEN: usize = 1 + 4 + 4 + 4 + 16 + 24;
+const KEY_LEN: usize = 1 + 1 + 8 + 32;
 
 /// What guessing a passphrase costs (RFC 9106).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,36 +61,82 @@ pub enum KeyFileError {
     Keyring(#[from] KeyringError),
 }
 
+/// A passphrase as it was worked into the key of one key file: what a process keeps to write the file again, in place of the passphrase itself.
+pub struct Passkey {
+    cost: KdfCost,
+    salt: [u8; 16],
+    key: Zeroizing<[u8; 32]>,
+}
+
+impl std::fmt::Debug for Passkey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Passkey(…)")
+    }
+}
+
+impl Passkey {
+    fn derive(passphrase: &str, salt: [u8; 16], cost: KdfCost) -> Result<Passkey, KeyFileError> {
+        let argon2 = argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, cost.params().ok_or(KeyFileError::Cost)?);
+        let mut key = Zeroizing::new([0; 32]);
+        argon2.hash_password_into(passphrase.as_bytes(), &salt, key.as_mut()).map_err(|_| KeyFileError::Cost)?;
+        Ok(Passkey { cost, salt, key })
+    }
+
+    fn cipher(&self) -> XChaCha20Poly1305 {
+        XChaCha20Poly1305::new(&Key::from(*self.key))
+    }
+
+    /// The key file under the same passphrase and salt. `nonce` is random and used once.
+    pub fn seal(&self, keyring: &Keyring, nonce: &[u8; 24]) -> Result<Vec<u8>, KeyFileError> {
+        let mut keys = Zeroizing::new(Vec::with_capacity(keyring.keys().len() * KEY_LEN));
+        for key in keyring.keys() {
+            keys.extend_from_slice(&[key.role().algorithm() as u8, key.role() as u8]);
+            keys.extend_from_slice(&key.key_id().0);
+            keys.extend_from_slice(key.secret());
+        }
+        let mut writer = Writer::with_capacity(HEADER_LEN);
+        writer.u8(1).u32(self.cost.memory_kib).u32(self.cost.passes).u32(self.cost.lanes).bytes(&self.salt).bytes(nonce);
+        let mut file = writer.into_bytes();
+        let payload = Payload { msg: &keys, aad: &file };
+        let sealed = self.cipher().encrypt(&XNonce::from(*nonce), payload).map_err(|_| KeyFileError::Passphrase)?;
+        file.extend_from_slice(&sealed);
+        Ok(file)
+    }
+
+    /// The keyring in a key file that was written under the same passphrase and salt.
+    pub fn open(&self, file: &[u8]) -> Result<Keyring, KeyFileError> {
+        let mut reader = Reader::new(file);
+        let (cost, salt, nonce) = read_header(&mut reader).map_err(KeyFileError::Layout)?;
+        if (cost, salt) != (self.cost, self.salt) {
+            return Err(KeyFileError::Passphrase);
+        }
+        let (header, sealed) = file.split_at(reader.offset());
+        let opened = self.cipher().decrypt(&XNonce::from(nonce), Payload { msg: sealed, aad: header });
+        let keys = Zeroizing::new(opened.map_err(|_| KeyFileError::Passphrase)?);
+        let mut reader = Reader::new(&keys);
+        let mut ring = Vec::new();
+        while reader.offset() < keys.len() {
+            ring.push(read_key(&mut reader).map_err(KeyFileError::Layout)?);
+        }
+        Ok(Keyring::new(ring)?)
+    }
+}
+
 /// The key file. `salt` and `nonce` are random and used once.
 pub fn seal(keyring: &Keyring, passphrase: &str, salt: &[u8; 16], nonce: &[u8; 24], cost: KdfCost) -> Result<Vec<u8>, KeyFileError> {
-    let mut keys = Zeroizing::new(Vec::with_capacity(keyring.keys().len() * 42));
-    for key in keyring.keys() {
-        keys.extend_from_slice(&[key.role().algorithm() as u8, key.role() as u8]);
-        keys.extend_from_slice(&key.key_id().0);
-        keys.extend_from_slice(key.secret());
-    }
-    let mut writer = Writer::with_capacity(HEADER_LEN);
-    writer.u8(1).u32(cost.memory_kib).u32(cost.passes).u32(cost.lanes).bytes(salt).bytes(nonce);
-    let mut file = writer.into_bytes();
-    let payload = Payload { msg: &keys, aad: &file };
-    let sealed = cipher(passphrase, salt, cost)?.encrypt(&XNonce::from(*nonce), payload).map_err(|_| KeyFileError::Passphrase)?;
-    file.extend_from_slice(&sealed);
-    Ok(file)
+    Passkey::derive(passphrase, *salt, cost)?.seal(keyring, nonce)
 }
 
 /// The keyring in a key file.
 pub fn open(file: &[u8], passphrase: &str) -> Result<Keyring, KeyFileError> {
-    let mut reader = Reader::new(file);
-    let (cost, salt, nonce) = read_header(&mut reader).map_err(KeyFileError::Layout)?;
-    let (header, sealed) = file.split_at(reader.offset());
-    let opened = cipher(passphrase, &salt, cost)?.decrypt(&XNonce::from(nonce), Payload { msg: sealed, aad: header });
-    let keys = Zeroizing::new(opened.map_err(|_| KeyFileError::Passphrase)?);
-    let mut reader = Reader::new(&keys);
-    let mut ring = Vec::new();
-    while reader.offset() < keys.len() {
-        ring.push(read_key(&mut reader).map_err(KeyFileError::Layout)?);
-    }
-    Ok(Keyring::new(ring)?)
+    unlock(file, passphrase).map(|(keyring, _)| keyring)
+}
+
+/// The keyring in a key file, and what it takes to write the file again.
+pub fn unlock(file: &[u8], passphrase: &str) -> Result<(Keyring, Passkey), KeyFileError> {
+    let (cost, salt, _) = read_header(&mut Reader::new(file)).map_err(KeyFileError::Layout)?;
+    let passkey = Passkey::derive(passphrase, salt, cost)?;
+    Ok((passkey.open(file)?, passkey))
 }
 
 fn read_header(reader: &mut Reader<'_>) -> Result<(KdfCost, [u8; 16], [u8; 24]), DecodeError> {
@@ -109,11 +156,4 @@ fn read_key(reader: &mut Reader<'_>) -> Result<SecretKey, DecodeError> {
         Some(key) => Ok(key),
         None => reader.fault(start + 2, DecodeReason::OutOfRange("key id")),
     }
-}
-
-fn cipher(passphrase: &str, salt: &[u8; 16], cost: KdfCost) -> Result<XChaCha20Poly1305, KeyFileError> {
-    let argon2 = argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, cost.params().ok_or(KeyFileError::Cost)?);
-    let mut key = Zeroizing::new([0; 32]);
-    argon2.hash_password_into(passphrase.as_bytes(), salt, key.as_mut()).map_err(|_| KeyFileError::Cost)?;
-    Ok(XChaCha20Poly1305::new(&Key::from(*key)))
 }

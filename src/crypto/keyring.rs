@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
 use super::hash;
+use super::note::{Checkpoint, Note, NoteError, Origin};
 use super::sign::{PublicKey, PublicKeyError, SigningKey};
-pub use crate::codec::event::{Algorithm, KeyRecord, Role};
+pub use crate::codec::event::{Algorithm, KeyRecord, Role, Withdrawal};
 pub use crate::codec::leaf::KeyId;
 use crate::domain::number::InvoiceId;
 use crate::domain::time::UnixMillis;
-use crate::limits::KEYRING_KEYS_MAX;
+use crate::limits::{FORMER_CHECKPOINT_KEYS_MAX, KEYRING_KEYS_MAX};
 
 /// The public keys of a log, by id.
 #[derive(Clone, Debug, Default)]
@@ -21,11 +22,43 @@ pub struct PublicKeys(BTreeMap<KeyId, Enrolled>);
 pub struct Enrolled {
     /// Role and window.
     pub record: KeyRecord,
+    /// Leaf from which on its signatures count no more: where it was withdrawn as compromised.
+    pub compromised_at: Option<u64>,
     /// Decoded.
     pub key: PublicKey,
 }
 
-/// How a signature fares against the keys. The four that are not `Valid` differ for whoever must act on them, not for the verdict.
+impl Enrolled {
+    /// Whether it can still make signatures that count: its window is open, and it was not withdrawn.
+    pub fn is_in_force(&self) -> bool {
+        self.record.valid_until().is_none() && self.record.withdrawn().is_none()
+    }
+
+    /// Whether a signature counts that was made, or logged, at `time`; of a compromised key it must have been logged before it was withdrawn.
+    pub fn counts_at(&self, time: UnixMillis, logged: Logged) -> bool {
+        self.record.is_valid_at(time) && self.is_sound_at(logged)
+    }
+
+    /// Whether what was logged there cannot be the work of somebody who stole the key.
+    pub fn is_sound_at(&self, logged: Logged) -> bool {
+        match (self.compromised_at, logged) {
+            (None, _) => true,
+            (Some(at), Logged::At(index)) => index < at,
+            (Some(_), Logged::Unknown) => false,
+        }
+    }
+}
+
+/// What is known of where something signed stands in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Logged {
+    /// It is this leaf.
+    At(u64),
+    /// Nothing: the log is not at hand.
+    Unknown,
+}
+
+/// How a signature fares against the keys. Those that are not `Valid` differ for whoever must act on them, not for the verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignatureCheck {
     /// Right key, right role, within its window, and the signature fits.
@@ -36,6 +69,8 @@ pub enum SignatureCheck {
     OtherRole,
     /// The key was not valid at that time.
     OutsideWindow,
+    /// The signature fits, and the key was stolen: it counts only if the log says that it had this before. Offline it means "ask online".
+    Compromised,
     /// The signature does not fit.
     WrongSignature,
 }
@@ -46,11 +81,29 @@ impl PublicKeys {
         PublicKeys::default()
     }
 
-    /// Takes in a key; a later record of the same key replaces its window. Weak keys are refused.
-    pub fn enrol(&mut self, record: KeyRecord) -> Result<(), PublicKeyError> {
+    /// Takes in a key as logged at leaf `index`; a later record of the same key replaces its window. Weak keys are refused.
+    pub fn enrol(&mut self, record: KeyRecord, index: u64) -> Result<(), PublicKeyError> {
         let key = PublicKey::parse(record.public())?;
-        self.0.insert(record.key_id(), Enrolled { record, key });
+        let known = self.get(record.key_id()).and_then(|known| known.compromised_at);
+        let stolen = (record.withdrawn() == Some(Withdrawal::Compromised)).then_some(index);
+        // What was once known to be stolen stays so.
+        self.0.insert(record.key_id(), Enrolled { record, key, compromised_at: known.or(stolen) });
         Ok(())
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether there is one of this role.
+    pub fn names(&self, role: Role) -> bool {
+        self.iter().any(|key| key.record.role() == role)
     }
 
     /// The key with this id.
@@ -63,8 +116,22 @@ impl PublicKeys {
         self.0.values()
     }
 
+    /// The checkpoint in a note of this log, signed by one of its checkpoint keys; by a compromised one only where `is_sound` says so of the size.
+    pub fn open_checkpoint(&self, note: &str, origin: &Origin, is_sound: impl Fn(&Enrolled, u64) -> bool) -> Result<Checkpoint, CheckpointFault> {
+        let mut failure = CheckpointFault::NoKey;
+        for key in self.iter().filter(|key| key.record.role() == Role::Checkpoint) {
+            match Checkpoint::open(note, origin, &key.key) {
+                Ok((checkpoint, _)) if is_sound(key, checkpoint.size) => return Ok(checkpoint),
+                Ok(_) => failure = CheckpointFault::Compromised,
+                Err(error) if failure != CheckpointFault::Compromised => failure = CheckpointFault::Note(error),
+                Err(_) => {}
+            }
+        }
+        Err(failure)
+    }
+
     /// Checks a signature that was made, or logged, at `time`.
-    pub fn check(&self, role: Role, key_id: KeyId, time: UnixMillis, message: &[u8], signature: &[u8; 64]) -> SignatureCheck {
+    pub fn check(&self, role: Role, key_id: KeyId, time: UnixMillis, logged: Logged, message: &[u8], signature: &[u8; 64]) -> SignatureCheck {
         let Some(enrolled) = self.get(key_id) else { return SignatureCheck::UnknownKey };
         if enrolled.record.role() != role {
             SignatureCheck::OtherRole
@@ -72,10 +139,26 @@ impl PublicKeys {
             SignatureCheck::OutsideWindow
         } else if !enrolled.key.verify(message, signature) {
             SignatureCheck::WrongSignature
+        } else if !enrolled.is_sound_at(logged) {
+            SignatureCheck::Compromised
         } else {
             SignatureCheck::Valid
         }
     }
+}
+
+/// Why a note is no checkpoint to believe.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CheckpointFault {
+    /// There is nothing to check it with.
+    #[error("the log names no checkpoint key")]
+    NoKey,
+    /// No key fits.
+    #[error(transparent)]
+    Note(#[from] NoteError),
+    /// Only a stolen key fits, and it cannot be told that the note was signed before.
+    #[error("it is signed by a compromised key only; ask the log online")]
+    Compromised,
 }
 
 /// A secret key of any role: an Ed25519 seed, an HMAC key or a sealing key.
@@ -107,6 +190,16 @@ impl SecretKey {
     /// Its id.
     pub fn key_id(&self) -> KeyId {
         self.key_id
+    }
+
+    /// As something that signs, of a signing role.
+    pub fn signer(&self) -> Signer {
+        Signer { key_id: self.key_id, key: SigningKey::from_seed(&self.secret) }
+    }
+
+    /// The public key, of a signing role.
+    pub fn public(&self) -> Option<[u8; 32]> {
+        (self.role.algorithm() == Algorithm::Ed25519).then(|| SigningKey::from_seed(&self.secret).public())
     }
 
     /// The secret bytes, for the key file.
@@ -141,13 +234,16 @@ pub enum KeyringError {
     TooMany,
 }
 
-/// The secret keys of a ledger, oldest first; of each role the last one is in use.
+/// The secret keys of a ledger, oldest first. Of tag and data the last one is in use; of the signing roles the last one, until [`Keyring::settled`] has
+/// asked the log: a key that the log does not name yet is one whose rotation was interrupted.
 #[derive(Clone, Debug)]
 pub struct Keyring {
     keys: Vec<SecretKey>,
     authority: Signer,
     answering: Signer,
     checkpoint: Signer,
+    /// Checkpoint keys before the one in use, newest first: they sign along while their windows last.
+    former_checkpoint: Vec<Signer>,
 }
 
 /// A signing key that is in use, and its id.
@@ -179,9 +275,45 @@ impl Keyring {
         for role in [Role::Tag, Role::Data] {
             newest(&keys, role)?;
         }
-        let signer = |role| newest(&keys, role).map(|key| Signer { key_id: key.key_id, key: SigningKey::from_seed(&key.secret) });
+        let signer = |role| newest(&keys, role).map(SecretKey::signer);
         let (authority, answering, checkpoint) = (signer(Role::Authority)?, signer(Role::Answering)?, signer(Role::Checkpoint)?);
-        Ok(Keyring { keys, authority, answering, checkpoint })
+        Ok(Keyring { keys, authority, answering, checkpoint, former_checkpoint: Vec::new() })
+    }
+
+    /// The same keys, those in use that the log says are: of each signing role the newest that it names and that is in force. A role of which the log
+    /// names no key yet has its newest one in use. The error is a role without any key that may sign.
+    pub fn settled(&self, log: &PublicKeys) -> Result<Keyring, Role> {
+        let in_force = |key: &SecretKey| log.get(key.key_id).is_some_and(Enrolled::is_in_force);
+        let signer = |role| {
+            let named = log.names(role);
+            let chosen = self.keys.iter().rfind(|key| key.role == role && (!named || in_force(key)));
+            chosen.map(SecretKey::signer).ok_or(role)
+        };
+        let (authority, answering, checkpoint) = (signer(Role::Authority)?, signer(Role::Answering)?, signer(Role::Checkpoint)?);
+        let former = |key: &&SecretKey| {
+            let closing = log.get(key.key_id).is_some_and(|key| key.record.withdrawn().is_none() && !key.is_in_force());
+            key.role == Role::Checkpoint && key.key_id != checkpoint.key_id && closing
+        };
+        let former_checkpoint = self.keys.iter().rev().filter(former).map(SecretKey::signer).collect();
+        Ok(Keyring { keys: self.keys.clone(), authority, answering, checkpoint, former_checkpoint })
+    }
+
+    /// The newest key of a signing role that the log does not name: one whose rotation was interrupted.
+    pub fn unnamed(&self, role: Role, log: &PublicKeys) -> Option<&SecretKey> {
+        self.keys.iter().rfind(|key| key.role == role).filter(|key| log.names(role) && log.get(key.key_id).is_none())
+    }
+
+    /// The same keys and one more, the newest. If there are as many as a file holds, the oldest signing key that counts no more by `now` makes room.
+    pub fn with(&self, key: SecretKey, log: &PublicKeys, now: UnixMillis) -> Result<Keyring, KeyringError> {
+        let mut keys = self.keys.clone();
+        if keys.len() >= KEYRING_KEYS_MAX {
+            let ended = |key: &SecretKey| log.get(key.key_id).is_some_and(|key| key.record.valid_until().is_some_and(|until| until <= now));
+            if let Some(at) = keys.iter().position(ended) {
+                keys.remove(at);
+            }
+        }
+        keys.push(key);
+        Keyring::new(keys)
     }
 
     /// The keyring of a new ledger, all its randomness given: seeds of authority, answering and checkpoint, then tag and data key with their ids.
@@ -210,6 +342,26 @@ impl Keyring {
     /// Signs checkpoints.
     pub fn checkpoint(&self) -> &Signer {
         &self.checkpoint
+    }
+
+    /// A checkpoint as it is published at `time`: signed by the key in use and by those before it whose windows last, so that whoever has an older list
+    /// of keys can still check it.
+    pub fn sign_checkpoint(&self, checkpoint: &Checkpoint, log: &PublicKeys, time: UnixMillis) -> Note {
+        let mut note = checkpoint.sign(&self.checkpoint.key);
+        let lasting = self.former_checkpoint.iter().filter(|key| log.get(key.key_id).is_some_and(|key| key.record.is_valid_at(time)));
+        for key in lasting.take(FORMER_CHECKPOINT_KEYS_MAX) {
+            note.cosign(checkpoint.origin.as_str(), &key.key);
+        }
+        note
+    }
+
+    /// The answering key to sign an answer of `time` with: the newest that counted then, so that an answer that a rotation overtakes still holds.
+    pub fn answering_at(&self, time: UnixMillis, log: &PublicKeys) -> Option<Signer> {
+        if !log.names(Role::Answering) {
+            return Some(self.answering.clone());
+        }
+        let counts = |key: &&SecretKey| log.get(key.key_id).is_some_and(|key| key.counts_at(time, Logged::Unknown));
+        self.keys.iter().rev().filter(|key| key.role == Role::Answering).find(counts).map(SecretKey::signer)
     }
 
     /// The tag of an invoice.

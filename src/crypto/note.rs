@@ -145,6 +145,12 @@ impl Note {
         Note { text, signatures: vec![signature] }
     }
 
+    /// Adds the line of another of our keys under the same name.
+    pub fn cosign(&mut self, name: &str, key: &SigningKey) {
+        let Note { signatures, .. } = Note::sign(self.text.clone(), name, key);
+        self.signatures.extend(signatures);
+    }
+
     /// Parses a note. Nothing is verified yet.
     pub fn parse(note: &str) -> Result<Note, NoteError> {
         if note.len() > NOTE_BYTES_MAX {

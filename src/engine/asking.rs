@@ -132,7 +132,7 @@ impl Engine {
             None => Buyer::Unread,
         };
         let registered = Registered { row, mark, behind: self.ledger.is_behind(), incomplete: self.ledger.has_lost_leaves(), buyer };
-        let compare = || check::check(query, registered, self.ledger.keys());
+        let compare = || check::check(query, registered, &self.ledger.keys());
         let checked = match asker {
             Some(asker) => match self.quota.guarded(asker, query, now, compare) {
                 Ok(checked) => checked,

@@ -19,6 +19,15 @@ pub fn write_public(path: &Path, bytes: &[u8]) -> Result<(), EngineError> {
 
 /// Writes a file that everybody may read in place of the one that is there, durably: whoever reads it finds the old one or the new one.
 pub fn replace_public(path: &Path, bytes: &[u8]) -> Result<(), EngineError> {
+    replace(path, |new| write_public(new, bytes))
+}
+
+/// As [`replace_public`], for its owner only.
+pub fn replace_private(path: &Path, bytes: &[u8]) -> Result<(), EngineError> {
+    replace(path, |new| write_private(new, bytes))
+}
+
+fn replace(path: &Path, write: impl FnOnce(&Path) -> Result<(), EngineError>) -> Result<(), EngineError> {
     let failed = |error| EngineError::File { path: path.into(), error };
     let new = path.with_extension("new");
     match std::fs::remove_file(&new) {
@@ -26,7 +35,7 @@ pub fn replace_public(path: &Path, bytes: &[u8]) -> Result<(), EngineError> {
         // Nothing was there, or what a crash left behind.
         Ok(()) | Err(_) => {}
     }
-    write_public(&new, bytes)?;
+    write(&new)?;
     std::fs::rename(&new, path).map_err(failed)?;
     path.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all()).map_err(failed)
 }

@@ -6,12 +6,13 @@ mod callers;
 mod files;
 mod resubmit;
 mod revocations;
+mod rotation;
 mod submitting;
 mod upkeep;
 
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use zeroize::Zeroizing;
@@ -21,7 +22,7 @@ use crate::codec::event::{EventData, KeyRecord, Role};
 use crate::codec::leaf::KeyId;
 use crate::codec::proof;
 use crate::crypto::body;
-use crate::crypto::keyfile::{self, KdfCost, KeyFileError};
+use crate::crypto::keyfile::{self, KdfCost, KeyFileError, Passkey};
 use crate::crypto::keyring::{Keyring, KeyringError};
 use crate::crypto::note::{Host, Origin};
 use crate::domain::caller::CallerId;
@@ -39,8 +40,9 @@ use crate::verify::verdict::Verdict;
 
 pub use asking::{Asked, Counting};
 pub use callers::{EnrolmentFault, Listed, NewCaller, Territory};
-pub use files::{read_bounded, replace_public, write_private, write_public};
+pub use files::{read_bounded, replace_private, replace_public, write_private, write_public};
 pub use resubmit::Resubmitted;
+pub use rotation::{Rotated, RotationFault};
 pub use submitting::{Logged, Pending, Submitted};
 pub use upkeep::{Checkup, KeyTrouble};
 
@@ -96,6 +98,12 @@ pub enum EngineError {
     /// The reason for a public notice.
     #[error("a reason is needed: one line of at most 1,024 bytes, free of personal text")]
     Reason,
+    /// A key cannot be rotated or revoked in this way.
+    #[error(transparent)]
+    Rotation(RotationFault),
+    /// An answer of a time at which no answering key counted.
+    #[error("no answering key counted at the time of this answer; ask again")]
+    NoAnsweringKey,
     /// Somebody cannot be enrolled as a caller.
     #[error(transparent)]
     Enrolment(EnrolmentFault),
@@ -206,7 +214,10 @@ struct Contents {
 /// An open ledger with its keys.
 pub struct Engine {
     ledger: Ledger,
-    keyring: Option<Arc<Keyring>>,
+    /// Writes the key file again; not there without the keys.
+    passkey: Option<Passkey>,
+    /// Held for the whole of a rotation: key file and log change one after the other.
+    rotating: Mutex<()>,
     host: Host,
     days_back: u32,
     quota: Quota,
@@ -257,9 +268,10 @@ impl Engine {
         let host = parse_host(&config.host)?;
         let seeds = [random()?, random()?, random()?];
         let keyring = Keyring::found(seeds, (KeyId(random()?), random()?), (KeyId(random()?), random()?))?;
-        let sealed = keyfile::seal(&keyring, passphrase, &random()?, &random()?, config.kdf)
-            .map_err(|error| EngineError::Keyring { path: path.clone(), error })?;
+        let broken = |error| EngineError::Keyring { path: path.clone(), error };
+        let sealed = keyfile::seal(&keyring, passphrase, &random()?, &random()?, config.kdf).map_err(broken)?;
         write_private(&path, &sealed)?;
+        let (keyring, passkey) = keyfile::unlock(&sealed, passphrase).map_err(broken)?;
 
         let valid_from = (config.clock)();
         let mut keys = Vec::new();
@@ -276,33 +288,37 @@ impl Engine {
             home,
             sizes: config.sizes,
             origin,
-            keyring: Arc::clone(&keyring),
+            keyring,
             keys,
             clock: Arc::clone(&config.clock),
             observer: config.observer.clone(),
         })?;
         let quota = Quota::new(config.quotas, random()?);
-        Ok(Engine::new(ledger, Some(keyring), host, config.days_back, quota, config.clock))
+        Ok(Engine::new(ledger, Some(passkey), host, config.days_back, quota, config.clock))
     }
 
     /// Opens what [`Engine::create`] made.
     pub fn open(config: Config) -> Result<Engine, EngineError> {
-        let keyring = read_keyring(&config)?.map(Arc::new);
+        let (keyring, passkey) = match &config.passphrase {
+            Some(passphrase) => unlock(&config.directory, passphrase).map(|(keyring, passkey)| (Some(Arc::new(keyring)), Some(passkey)))?,
+            None => (None, None),
+        };
         let ledger = Ledger::open(Opening {
             home: config.directory.into(),
             sizes: config.sizes,
-            keyring: keyring.clone(),
+            keyring,
             clock: Arc::clone(&config.clock),
             observer: config.observer,
         })?;
         let quota = Quota::new(config.quotas, random()?);
-        Ok(Engine::new(ledger, keyring, parse_host(&config.host)?, config.days_back, quota, config.clock))
+        Ok(Engine::new(ledger, passkey, parse_host(&config.host)?, config.days_back, quota, config.clock))
     }
 
-    fn new(ledger: Ledger, keyring: Option<Arc<Keyring>>, host: Host, days_back: u32, quota: Quota, clock: crate::ledger::Clock) -> Engine {
+    fn new(ledger: Ledger, passkey: Option<Passkey>, host: Host, days_back: u32, quota: Quota, clock: crate::ledger::Clock) -> Engine {
         Engine {
             ledger,
-            keyring,
+            passkey,
+            rotating: Mutex::default(),
             host,
             days_back,
             quota,
@@ -332,13 +348,13 @@ impl Engine {
         self.now().day().unwrap_or_else(|| unreachable!("the clock shows a year after 2999"))
     }
 
-    fn keyring(&self) -> Result<&Keyring, EngineError> {
-        self.keyring.as_deref().ok_or(EngineError::Locked)
+    fn keyring(&self) -> Result<Arc<Keyring>, EngineError> {
+        self.ledger.keyring().ok_or(EngineError::Locked)
     }
 
     /// Whether secret keys are at hand.
     pub fn is_unlocked(&self) -> bool {
-        self.keyring.is_some()
+        self.passkey.is_some()
     }
 
     /// Adds what only the encrypted body knows to an answer that matched: to be masked before it is shown.
@@ -393,7 +409,7 @@ impl Engine {
 
     /// Signs an answer ("keep a proof"): the signed bytes, the signature, and the checkpoint and inclusion path that tie them to the log.
     pub fn sign_answer(&self, question: &Question, answer: &Answer) -> Result<SignedAnswer, EngineError> {
-        let answering = self.keyring()?.answering();
+        let answering = self.keyring()?.answering_at(answer.as_of.time, &self.ledger.keys()).ok_or(EngineError::NoAnsweringKey)?;
         let query_digest = question.digest.ok_or(EngineError::QuestionTooLong)?;
         let bytes = proof::Answer {
             verdict: answer.verdict.number(),
@@ -424,7 +440,7 @@ impl Engine {
 
     /// Recomputes everything that the ledger says; what needs secret keys is skipped and said to be.
     pub fn fsck(&self, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<FsckReport, EngineError> {
-        Ok(self.ledger.fsck(&thorough(self.keyring.as_deref(), progress)?)?)
+        Ok(self.ledger.fsck(&thorough(self.ledger.keyring().as_deref(), progress)?)?)
     }
 }
 
@@ -450,7 +466,11 @@ fn parse_host(text: &str) -> Result<Host, EngineError> {
 
 /// The secret keys of a data directory.
 pub fn open_keyring(directory: &Path, passphrase: &str) -> Result<Keyring, EngineError> {
+    unlock(directory, passphrase).map(|(keyring, _)| keyring)
+}
+
+fn unlock(directory: &Path, passphrase: &str) -> Result<(Keyring, Passkey), EngineError> {
     let path = keyring_path(directory);
     let sealed = read_bounded(&path, KEY_FILE_BYTES_MAX)?;
-    keyfile::open(&sealed, passphrase).map_err(|error| EngineError::Keyring { path, error })
+    keyfile::unlock(&sealed, passphrase).map_err(|error| EngineError::Keyring { path, error })
 }

@@ -27,7 +27,7 @@ impl Engine {
     pub fn resubmit(&self, receipt: &FullReceipt, draft: Option<&Draft>) -> Result<Resubmitted, EngineError> {
         let keyring = self.keyring()?;
         self.ledger.may_write()?;
-        if let Err(fault) = issue::is_acknowledged(&receipt.receipt, self.ledger.keys(), self.ledger.origins()) {
+        if let Err(fault) = issue::is_acknowledged(&receipt.receipt, &self.ledger.keys(), self.ledger.origins()) {
             return Ok(Resubmitted::NotOurs(fault));
         }
         let salt = match receipt.salt {
@@ -51,7 +51,7 @@ impl Engine {
                     Err(faults) => return Ok(Resubmitted::Decided(Submitted::Faulty(faults))),
                 };
                 let random = Randomness { salt, ..Randomness::from_bytes(random()?) };
-                let submission = issue::invoice_again(&receipt.receipt, &accepted, import, keyring, &random)?;
+                let submission = issue::invoice_again(&receipt.receipt, &accepted, import, &keyring, &random)?;
                 (submission, accepted.warnings)
             }
         };

@@ -8,7 +8,7 @@ use super::{Engine, EngineError, random, read_bounded, replace_public};
 use crate::codec::event::ListNotice;
 use crate::codec::revocations::{RevocationList, SignedList};
 use crate::crypto::hash;
-use crate::crypto::keyring::{Role, SignatureCheck};
+use crate::crypto::keyring::{Logged, Role, SignatureCheck};
 use crate::crypto::note::{Checkpoint, Note};
 use crate::domain::time::UnixMillis;
 use crate::issue;
@@ -35,7 +35,8 @@ impl Engine {
     pub fn renew_revocations(&self, interval_ms: u64, go_on: &dyn Fn() -> bool) -> Result<Option<Arc<SignedList>>, EngineError> {
         let _alone = self.revocations.making.lock().unwrap_or_else(PoisonError::into_inner);
         self.ledger.may_write()?;
-        let authority = self.keyring()?.authority();
+        let keyring = self.keyring()?;
+        let authority = keyring.authority();
         let before = match self.revocations() {
             Some(list) => Some(list),
             None => self.kept_revocations()?.map(Arc::new),
@@ -49,7 +50,7 @@ impl Engine {
         let signed = Arc::new(list.signed(authority.key_id, |message| authority.key.sign(message)));
         // Logged before anybody sees it, so that there is none that the log does not know.
         let notice = ListNotice { made, size: published.size, tokens: count, digest: hash::sha256(&[signed.as_bytes()]) };
-        self.decide(issue::revocation_list(notice, self.keyring()?, random()?))?;
+        self.decide(issue::revocation_list(notice, &keyring, random()?))?;
         replace_public(&self.revocations_path(), signed.as_bytes())?;
         *self.revocations.newest.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&signed));
         Ok(Some(signed))
@@ -91,7 +92,7 @@ impl Engine {
         }
         let Ok(signed) = SignedList::decode(&read_bounded(&path, REVOCATIONS_BYTES_MAX)?) else { return Ok(None) };
         let list = &signed.list;
-        let ours = self.ledger.keys().check(Role::Authority, signed.key_id, list.made, signed.message(), &signed.signature);
+        let ours = self.ledger.keys().check(Role::Authority, signed.key_id, list.made, Logged::Unknown, signed.message(), &signed.signature);
         let root = self
             .ledger
             .checkpoint_at(list.size)?

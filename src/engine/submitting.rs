@@ -132,7 +132,7 @@ impl Engine {
             Ok(endorsement) => endorsement,
             Err(refusal) => return Ok(Err(Submitted::Refused(refusal))),
         };
-        let submission = issue::endorsed_invoice(&accepted, endorsement.as_ref(), import, keyring, &Randomness::from_bytes(random()?))?;
+        let submission = issue::endorsed_invoice(&accepted, endorsement.as_ref(), import, &keyring, &Randomness::from_bytes(random()?))?;
         Ok(Ok(Pending { warnings: accepted.warnings, outcome: self.ledger.submit(submission) }))
     }
 
@@ -146,28 +146,28 @@ impl Engine {
 
     /// Voids an invoice today; `caller` must be its seller, `None` is the administration.
     pub fn void(&self, id: InvoiceId, caller: Option<TaxpayerId>) -> Result<Submitted, EngineError> {
-        self.decide(issue::void(id, caller.map(|seller| vec![seller]), self.today(), self.keyring()?, random()?))
+        self.decide(issue::void(id, caller.map(|seller| vec![seller]), self.today(), &*self.keyring()?, random()?))
     }
 
     /// As [`Engine::void`], by a caller: the seller is one it acts for; the administration voids for everybody.
     pub fn void_as(&self, id: InvoiceId, caller: &Caller) -> Result<Submitted, EngineError> {
         let sellers = (caller.role != Role::Administrator).then(|| caller.taxpayers.clone());
-        self.decide(issue::void(id, sellers, self.today(), self.keyring()?, random()?))
+        self.decide(issue::void(id, sellers, self.today(), &*self.keyring()?, random()?))
     }
 
     /// Marks one issued invoice, or lifts its mark.
     pub fn status(&self, id: InvoiceId, mark: Mark) -> Result<Submitted, EngineError> {
-        self.decide(issue::status(id, mark, self.keyring()?, random()?))
+        self.decide(issue::status(id, mark, &*self.keyring()?, random()?))
     }
 
     /// Allots numbers to a taxpayer.
     pub fn allot(&self, allotment: Allotment) -> Result<Submitted, EngineError> {
-        self.decide(issue::allot(allotment, self.keyring()?, random()?))
+        self.decide(issue::allot(allotment, &*self.keyring()?, random()?))
     }
 
     /// Marks allotted numbers, or lifts marks.
     pub fn allotment_status(&self, range: NumberRange, mark: Mark) -> Result<Submitted, EngineError> {
-        self.decide(issue::allotment_status(range, mark, self.keyring()?, random()?))
+        self.decide(issue::allotment_status(range, mark, &*self.keyring()?, random()?))
     }
 
     pub(super) fn decide(&self, submission: Submission) -> Result<Submitted, EngineError> {

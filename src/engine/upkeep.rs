@@ -1,12 +1,11 @@
 //! What an administrator does to a ledger as a whole: back up, restore, adopt, reopen.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Config, Engine, EngineError, keyring_path, random, read_bounded, read_keyring, write_private};
+use super::{Config, Engine, EngineError, keyring_path, random, read_bounded, read_keyring, replace_private};
 use crate::codec::event::{EventData, Notice};
+use crate::crypto::keyring::Keyring;
 use crate::crypto::note::Checkpoint;
 use crate::issue;
 use crate::ledger::{self, Backup, BackupError, Examination, Home, Ledger, LedgerError, Opening, Reopening, Restored, StoreSizes, Symptom};
@@ -75,11 +74,11 @@ impl Engine {
             return Err(EngineError::Reason);
         }
         let salt = random()?;
-        let sign = |data: &EventData| issue::event_of(data, salt, &keyring);
+        let sign = |data: &EventData, keyring: &Keyring| issue::event_of(data, salt, keyring);
         let opening = Opening {
             home: config.directory.clone().into(),
             sizes: config.sizes,
-            keyring: Some(Arc::clone(&keyring)),
+            keyring: Some(keyring),
             clock: Arc::clone(&config.clock),
             observer: config.observer.clone(),
         };
@@ -112,17 +111,7 @@ fn copy_keys(from: &Path, to: &Path) -> Result<(), EngineError> {
         if target.exists() && read_bounded(&target, limit)? == bytes {
             continue;
         }
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |error: io::Error| EngineError::File { path, error }
-        };
-        let temporary = target.with_extension("new");
-        match fs::remove_file(&temporary) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(&temporary)(error)),
-            Ok(()) | Err(_) => {}
-        }
-        write_private(&temporary, &bytes)?;
-        fs::rename(&temporary, &target).map_err(failed(&target))?;
+        replace_private(&target, &bytes)?;
     }
     // A ledger without its keys can be read and verified for ever, and never signs again.
     if to.join("keys").exists() || !keyring_path(from).exists() {

@@ -61,7 +61,9 @@ pub fn decide<S: State>(state: &S, submission: Submission, next_index: u64) -> R
         Submission::Status { id, mark, event } => decide_status(state, id, mark, event),
         Submission::Allot { allotment, event } => Ok(decide_allot(state.book(), &allotment, event)),
         Submission::AllotmentStatus { range, mark, event } => decide_allotment_status(state, &range, mark, event),
-        Submission::Key { event } => Ok(Decision::Log(vec![unplaced(Event::Key, None, None, [0; 32], event)], None)),
+        Submission::Keys { events } => {
+            Ok(Decision::Log(events.into_iter().map(|event| unplaced(Event::Key, None, None, [0; 32], event)).collect(), None))
+        }
         Submission::RevocationList { event } => Ok(Decision::Log(vec![unplaced(Event::RevocationList, None, None, [0; 32], event)], None)),
     }
 }

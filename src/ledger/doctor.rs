@@ -88,7 +88,8 @@ pub fn examine(home: &Home, sizes: StoreSizes, keyring: Option<&Keyring>, now: U
         }
         let directory = home.directory.clone();
         let of_lock = recovery::lock_obstacle(&store, &lock, &recovered, keyring)?;
-        Ok(match (of_lock, place::check(home)?) {
+        let unusable = keyring.and_then(|keyring| keyring.settled(&recovered.keys).err()).map(|role| Obstacle::NoKey { role });
+        Ok(match (of_lock.or(unusable), place::check(home)?) {
             (Some(obstacle), _) => Some(obstacle),
             (None, Place::Same) => None,
             (None, Place::Copied) => Some(Obstacle::Copied { directory }),

@@ -58,7 +58,7 @@ pub use value::InvRecord;
 
 use crate::codec::leaf::Leaf;
 use crate::crypto::crossfoot::CrossfootError;
-use crate::crypto::keyring::{Keyring, PublicKeys};
+use crate::crypto::keyring::{Keyring, PublicKeys, Role};
 use crate::crypto::merkle::{self, TileError};
 use crate::crypto::note::Origin;
 use crate::domain::number::InvoiceId;
@@ -170,6 +170,9 @@ pub enum SubmitError {
         /// Time of the newest leaf.
         head: UnixMillis,
     },
+    /// The end of a key's window was past before it could be logged. Nothing was changed.
+    #[error("the change of keys waited so long that its time was over; nothing was changed, ask again")]
+    Late,
     /// The disk refuses. Whether this was logged is not known: submitted again later, it gets its first receipt if it was.
     #[error("the disk gives trouble, and writing goes on once it no longer does: {0}")]
     Unavailable(String),
@@ -204,9 +207,13 @@ pub struct Signer {
 pub type FoundRow = Option<Arc<InvRecord>>;
 
 /// What readers see, replaced as a whole when a size is published.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Front {
     published: Arc<Published>,
+    /// As the log up to there names them.
+    keys: Arc<PublicKeys>,
+    /// The secret keys at hand, those in use that the log says are.
+    keyring: Option<Arc<Keyring>>,
     /// The tiles of the published tree that are not full and therefore not stored: [`merkle::Tree::right_edge`].
     edge: Arc<Vec<merkle::Edge>>,
     book: Book,
@@ -218,6 +225,8 @@ struct Shared {
     overlay: overlay::Overlay,
     /// Held for as long as it takes to copy an Arc or to look a number up.
     front: RwLock<Front>,
+    /// Every secret key at hand, in use or not.
+    ring: RwLock<Option<Arc<Keyring>>>,
     /// Why nothing may be signed, if so, since the start.
     obstacle: Option<Obstacle>,
     /// What the disk said, until it is over. Held for as long as it takes to copy a text.
@@ -227,8 +236,15 @@ struct Shared {
 }
 
 impl Shared {
-    fn new(front: Front, obstacle: Option<Obstacle>) -> Shared {
-        Shared { overlay: overlay::Overlay::default(), front: RwLock::new(front), obstacle, trouble: RwLock::new(None), poisoned: OnceLock::new() }
+    fn new(front: Front, ring: Option<Arc<Keyring>>, obstacle: Option<Obstacle>) -> Shared {
+        Shared {
+            overlay: overlay::Overlay::default(),
+            front: RwLock::new(front),
+            ring: RwLock::new(ring),
+            obstacle,
+            trouble: RwLock::new(None),
+            poisoned: OnceLock::new(),
+        }
     }
 
     fn front(&self) -> std::sync::RwLockReadGuard<'_, Front> {
@@ -246,9 +262,24 @@ impl Shared {
         Ok(())
     }
 
-    fn replace_front(&self, published: Published, edge: Arc<Vec<merkle::Edge>>, book: Book) {
+    fn replace_front(&self, newer: Front) {
+        *self.front.write().unwrap_or_else(PoisonError::into_inner) = newer;
+    }
+
+    /// The secret keys at hand, those in use that `keys` say are. The error is a role without any.
+    fn keyring(&self, keys: &PublicKeys) -> Option<Result<Arc<Keyring>, Role>> {
+        let ring = self.ring.read().unwrap_or_else(PoisonError::into_inner).clone()?;
+        Some(ring.settled(keys).map(Arc::new))
+    }
+
+    /// Takes a key file's keys in place of those it had before. What is in use changes with the log only, except for what the log does not name.
+    fn hold(&self, ring: Keyring) {
+        let ring = Arc::new(ring);
+        *self.ring.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&ring));
         let mut front = self.front.write().unwrap_or_else(PoisonError::into_inner);
-        *front = Front { published: Arc::new(published), edge, book };
+        if let Ok(keyring) = ring.settled(&front.keys) {
+            front.keyring = Some(Arc::new(keyring));
+        }
     }
 
     fn may_write(&self) -> Result<(), SubmitError> {
@@ -287,7 +318,6 @@ impl Shared {
 pub struct Ledger {
     store: Arc<Store>,
     shared: Arc<Shared>,
-    keys: PublicKeys,
     origins: Origins,
     counts: Counts,
     registry: Registry,
@@ -334,9 +364,19 @@ impl Ledger {
         self.shared.obstacle.as_ref()
     }
 
-    /// The log's public keys with their validity.
-    pub fn keys(&self) -> &PublicKeys {
-        &self.keys
+    /// The log's public keys with their validity, as published.
+    pub fn keys(&self) -> Arc<PublicKeys> {
+        Arc::clone(&self.shared.front().keys)
+    }
+
+    /// The secret keys, if they are at hand; those in use that the log, as published, says are.
+    pub fn keyring(&self) -> Option<Arc<Keyring>> {
+        self.shared.front().keyring.clone()
+    }
+
+    /// Takes the keys of a key file that has one more. It is in use once the log names it; a data key is at once.
+    pub fn hold(&self, ring: Keyring) {
+        self.shared.hold(ring);
     }
 
     /// Whether it is known that more, or something else, was signed than this copy has.

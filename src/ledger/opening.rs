@@ -7,13 +7,13 @@ use super::counts::Counts;
 use super::lock::LockFile;
 use super::place;
 use super::rebuild;
-use super::recovery::{self, LockFault, ORIGIN, Obstacle, Recovered, Standing};
+use super::recovery::{self, LockFault, ORIGIN, Obstacle, Origins, Standing};
 use super::registry::Registry;
 use super::sequencer::{self, Committer, Decider, Head, Tools};
 use super::store::{Access, Home, Store, StoreError, StoreSizes};
 use super::tables::{Heads, Meta};
 use super::value::HeadRecord;
-use super::{Clock, Front, Ledger, LedgerError, Observer, Outcome, Published, SealedEvent, Shared, Signer, Submission};
+use super::{Clock, Ledger, LedgerError, Observer, Outcome, SealedEvent, Shared, Signer, Submission};
 use crate::codec::event::{EventData, Notice};
 use crate::crypto::keyring::Keyring;
 use crate::crypto::merkle;
@@ -61,7 +61,7 @@ pub struct Reopening<'a> {
     /// Why, in the administrator's words.
     pub reason: String,
     /// Signs the notice with the authority's key.
-    pub sign: &'a dyn Fn(&EventData) -> SealedEvent,
+    pub sign: &'a dyn Fn(&EventData, &Keyring) -> SealedEvent,
 }
 
 impl Ledger {
@@ -83,7 +83,7 @@ impl Ledger {
         let opening = Ledger::found(creation)?;
         let ledger = Ledger::open(opening.clone())?;
         for event in keys {
-            let answer = ledger.submit(Submission::Key { event }).blocking_recv();
+            let answer = ledger.submit(Submission::Keys { events: vec![event] }).blocking_recv();
             if !matches!(answer, Ok(Ok(Outcome::Logged { .. }))) {
                 return Err(LedgerError::Stopped(format!("a public key could not be logged: {answer:?}")));
             }
@@ -114,7 +114,7 @@ impl Ledger {
     pub fn open(opening: Opening) -> Result<Ledger, LedgerError> {
         let failed = |directory: PathBuf| move |error| LedgerError::Store(StoreError::File { path: directory.clone(), error });
         let failed = failed(opening.home.directory.clone());
-        let Opened { store, shared, recovered, lock, signer, head } = Opened::new(&opening)?;
+        let Opened { store, shared, origins, lock, signer, head } = Opened::new(&opening)?;
         let counts = Counts::start(Arc::clone(&store)).map_err(&failed)?;
         let (jobs, threads) = match signer {
             Some(signer) => {
@@ -125,23 +125,21 @@ impl Ledger {
             }
             None => (None, Vec::new()),
         };
-        let Recovered { origins, keys, .. } = recovered;
         let registry = Registry::new(Arc::clone(&store));
-        Ok(Ledger { store, shared, keys, origins, counts, registry, backing_up: Mutex::default(), jobs, threads })
+        Ok(Ledger { store, shared, origins, counts, registry, backing_up: Mutex::default(), jobs, threads })
     }
 
     /// Opens a ledger without any thread; what may be written is driven by the stepper.
     #[cfg(feature = "faults")]
     pub fn open_stepped(opening: Opening) -> Result<(Ledger, Option<sequencer::Stepper>), LedgerError> {
-        let Opened { store, shared, recovered, lock, signer, head } = Opened::new(&opening)?;
+        let Opened { store, shared, origins, lock, signer, head } = Opened::new(&opening)?;
         let stepper = signer.map(|signer| {
             let Opening { clock, observer, .. } = opening;
             sequencer::Stepper::new(Tools { store: Arc::clone(&store), shared: Arc::clone(&shared), lock, signer, clock, observer }, head)
         });
-        let Recovered { origins, keys, .. } = recovered;
         let counts = Counts::without_thread(Arc::clone(&store));
         let registry = Registry::new(Arc::clone(&store));
-        Ok((Ledger { store, shared, keys, origins, counts, registry, backing_up: Mutex::default(), jobs: None, threads: Vec::new() }, stepper))
+        Ok((Ledger { store, shared, origins, counts, registry, backing_up: Mutex::default(), jobs: None, threads: Vec::new() }, stepper))
     }
 
     /// Says that this copy is the newest and lies here: rewrites a missing or older lock record after checking that this copy continues the same
@@ -158,6 +156,7 @@ impl Ledger {
                 | Obstacle::LockForeign { .. }
                 | Obstacle::LockAhead { .. }
                 | Obstacle::TwoHistories { .. }
+                | Obstacle::NoKey { .. }
                 | Obstacle::Copied { .. }
                 | Obstacle::Unsaid { .. }),
             ) => return Err(LedgerError::NotAdopted(obstacle)),
@@ -175,6 +174,10 @@ impl Ledger {
         let keyring = keyring.ok_or_else(|| LedgerError::Stopped(Obstacle::KeysLocked.to_string()))?;
         let store = Arc::new(Store::open(&home, sizes, Access::Write)?);
         let recovered = recovery::recover(&store, Some(&keyring))?;
+        let keyring = match keyring.settled(&recovered.keys) {
+            Ok(settled) => Arc::new(settled),
+            Err(role) => return Err(LedgerError::Stopped(Obstacle::NoKey { role }.to_string())),
+        };
         let lock = LockFile::beside(&home);
         let obstacle = match recovery::standing(&store, &lock, &recovered, Some(&keyring))? {
             Standing::Signs => return Err(LedgerError::NothingToReopen),
@@ -191,15 +194,13 @@ impl Ledger {
         let previous = recovered.origins.current().clone();
         let origin = previous.succeeded_by(log_id);
         let notice = Notice { previous, size, root, lost, origin: origin.clone(), reason };
-        let event = sign(&EventData::Reopen(notice.clone()));
+        let event = sign(&EventData::Reopen(notice.clone()), &keyring);
 
-        let published = recovered.published();
-        let Recovered { tree, crossfoot, book, .. } = recovered;
-        let front = Front { published: Arc::new(published.clone()), edge: Arc::new(tree.right_edge()), book: book.clone() };
-        let shared = Arc::new(Shared::new(front, None));
+        let front = recovered.front(Some(&keyring));
+        let shared = Arc::new(Shared::new(front, Some(Arc::clone(&keyring)), None));
         let tools = Tools { store, shared: Arc::clone(&shared), lock, signer: Signer { origin, keyring }, clock, observer };
         let committer = Committer::new(&tools);
-        let mut decider = Decider::new(tools, Head { tree, crossfoot, book, time: published.time });
+        let mut decider = Decider::new(tools, Head::of(recovered));
         sequencer::log_notice(&mut decider, &committer, event)?;
         place::settle(&home)?;
         Ok((size, notice))
@@ -219,7 +220,7 @@ impl Ledger {
 struct Opened {
     store: Arc<Store>,
     shared: Arc<Shared>,
-    recovered: Recovered,
+    origins: Origins,
     lock: LockFile,
     /// If it may sign.
     signer: Option<Signer>,
@@ -244,12 +245,11 @@ impl Opened {
             }
             Standing::Refuses(obstacle) => Some(obstacle),
         };
-        let published: Published = recovered.published();
-        let head = Head { time: published.time, tree: recovered.tree.clone(), crossfoot: recovered.crossfoot.clone(), book: recovered.book.clone() };
-        let front = Front { published: Arc::new(published), edge: Arc::new(recovered.tree.right_edge()), book: recovered.book.clone() };
-        let shared = Arc::new(Shared::new(front, obstacle.clone()));
-        let keyring = opening.keyring.clone().filter(|_| obstacle.is_none());
-        let signer = keyring.map(|keyring| Signer { origin: recovered.origins.current().clone(), keyring });
-        Ok(Opened { store: Arc::new(store), shared, recovered, lock, signer, head })
+        let front = recovered.front(opening.keyring.as_ref());
+        let keyring = front.keyring.clone().filter(|_| obstacle.is_none());
+        let shared = Arc::new(Shared::new(front, opening.keyring.clone(), obstacle));
+        let origins = recovered.origins.clone();
+        let signer = keyring.map(|keyring| Signer { origin: origins.current().clone(), keyring });
+        Ok(Opened { store: Arc::new(store), shared, origins, lock, signer, head: Head::of(recovered) })
     }
 }

@@ -6,6 +6,7 @@
 //! and the place decide whether this copy may sign. A copy that may not sign still answers.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::book::Book;
 use super::faults::{Bug, planted};
@@ -16,7 +17,7 @@ use super::rebuild;
 use super::store::{Access, Home, Store, StoreError, StoreSizes};
 use super::tables::{self, Allotments, Bodies, Heads, Invoices, Keys, Leaves, Meta, Reopens, Seals, Tiles};
 use super::value::{HeadRecord, Seal};
-use super::{LedgerError, Published};
+use super::{Front, LedgerError, Published};
 use crate::codec::canonical;
 use crate::codec::event::{Event, EventData, Role};
 use crate::codec::leaf::Leaf;
@@ -86,7 +87,7 @@ impl Origins {
 /// What is on disk, checked.
 pub(super) struct Recovered {
     pub(super) origins: Origins,
-    pub(super) keys: PublicKeys,
+    pub(super) keys: Arc<PublicKeys>,
     pub(super) head: HeadRecord,
     /// What the newest head says.
     pub(super) checkpoint: Checkpoint,
@@ -101,6 +102,13 @@ impl Recovered {
     pub(super) fn published(&self) -> Published {
         let Checkpoint { size, root, .. } = self.checkpoint;
         Published { size, root, note: self.head.note.clone(), time: UnixMillis(self.head.time_ms) }
+    }
+
+    /// What readers see of it. Keys of which none may sign still open what was encrypted.
+    pub(super) fn front(&self, ring: Option<&Arc<Keyring>>) -> Front {
+        let keyring = ring.map(|ring| ring.settled(&self.keys).map_or_else(|_| Arc::clone(ring), Arc::new));
+        let (keys, edge) = (Arc::clone(&self.keys), Arc::new(self.tree.right_edge()));
+        Front { published: Arc::new(self.published()), keys, keyring, edge, book: self.book.clone() }
     }
 }
 
@@ -148,7 +156,7 @@ pub(super) fn recover(store: &Store, keyring: Option<&Keyring>) -> Result<Recove
 }
 
 fn read(store: &Store, size: u64, head: HeadRecord, keyring: Option<&Keyring>) -> Result<Recovered, LedgerError> {
-    let (origins, keys) = (Origins::read(store)?, public_keys(store)?);
+    let (origins, keys) = (Origins::read(store)?, Arc::new(public_keys(store)?));
     let broken = |reason: String| LedgerError::Checkpoint { size, reason };
     let checkpoint = open_checkpoint(&head.note, origins.at(size), &keys, keyring).map_err(broken)?;
     let tree = rebuild_tree(store, size)?;
@@ -244,6 +252,15 @@ pub enum Obstacle {
         /// Leaves in the record.
         size: u64,
     },
+    /// The key file has no key of this role that the log names and that is in force.
+    #[error(
+        "the key file has no {} key that the log says is in force: it is an older copy, or another ledger's; bring back the newest copy of keys/keyring",
+        role.name()
+    )]
+    NoKey {
+        /// What is missing.
+        role: Role,
+    },
     /// Not the directory that signed.
     #[error(
         "{directory} is a copy of the directory that signed ({place}), and a newer one may exist; if this is the newest copy, run `fapiao ledger adopt`",
@@ -278,6 +295,9 @@ pub(super) fn standing(store: &Store, lock: &LockFile, recovered: &Recovered, ke
     }
     if let Some(obstacle) = lock_obstacle(store, lock, recovered, keyring)? {
         return Ok(Standing::Refuses(obstacle));
+    }
+    if let Some(Err(role)) = keyring.map(|keyring| keyring.settled(&recovered.keys)) {
+        return Ok(Standing::Refuses(Obstacle::NoKey { role }));
     }
     let directory = store.directory().to_owned();
     Ok(match place::check(store.home())? {
@@ -348,7 +368,7 @@ pub(super) fn public_keys(store: &Store) -> Result<PublicKeys, LedgerError> {
         let index = index_of(&key, "key")?;
         let broken = |reason: String| LedgerError::broken(index, reason);
         if let EventData::Key(record) = EventData::decode(Event::Key, &data).map_err(|error| broken(format!("key event: {error}")))? {
-            keys.enrol(record).map_err(|error| broken(format!("key {}: {error}", record.key_id())))?;
+            keys.enrol(record, index).map_err(|error| broken(format!("key {}: {error}", record.key_id())))?;
         }
     }
     Ok(keys)
@@ -368,18 +388,13 @@ pub(super) fn index_of(key: &[u8], table: &str) -> Result<u64, LedgerError> {
 
 /// The checkpoint in a note of this log: signed by a checkpoint key that the log names or, before it names any, by the key at hand.
 pub(super) fn open_checkpoint(note: &str, origin: &Origin, keys: &PublicKeys, keyring: Option<&Keyring>) -> Result<Checkpoint, String> {
-    let mut known: Vec<_> = keys.iter().filter(|key| key.record.role() == Role::Checkpoint).map(|key| key.key).collect();
-    if known.is_empty() {
-        known.extend(keyring.and_then(|keyring| PublicKey::parse(&keyring.checkpoint().key.public()).ok()));
+    if let Some(at_hand) = keyring.filter(|_| !keys.names(Role::Checkpoint))
+        && let Ok(key) = PublicKey::parse(&at_hand.checkpoint().key.public())
+    {
+        return Checkpoint::open(note, origin, &key).map(|(checkpoint, _)| checkpoint).map_err(|error| error.to_string());
     }
-    let mut failure = "the log names no checkpoint key".to_owned();
-    for key in known {
-        match Checkpoint::open(note, origin, &key) {
-            Ok((checkpoint, _)) => return Ok(checkpoint),
-            Err(error) => failure = error.to_string(),
-        }
-    }
-    Err(failure)
+    // A checkpoint of n leaves was signed before leaf n was logged.
+    keys.open_checkpoint(note, origin, |key, size| key.compromised_at.is_none_or(|at| size <= at)).map_err(|fault| fault.to_string())
 }
 
 /// Every leaf of the newest frame has its seal and the rows that follow from it. RocksDB writes a batch whole or not at all; this is for the day on

@@ -49,10 +49,10 @@ pub enum Submission {
         /// Signed event.
         event: SealedEvent,
     },
-    /// A public key enters the log.
-    Key {
-        /// Signed event.
-        event: SealedEvent,
+    /// Public keys enter the log, change their windows or are withdrawn, all in one commit.
+    Keys {
+        /// Signed events, in log order.
+        events: Vec<SealedEvent>,
     },
     /// A revocation list was published.
     RevocationList {

@@ -18,3 +18,5 @@ pub mod _07_access {}
 pub mod _08_integrate {}
 #[doc = include_str!("operating.md")]
 pub mod _09_operating {}
+#[doc = include_str!("keys.md")]
+pub mod _10_keys {}

@@ -5,7 +5,7 @@ use super::verdict::Verdict;
 use crate::codec::canonical;
 use crate::codec::event::Role;
 use crate::crypto::hash;
-use crate::crypto::keyring::{PublicKeys, SignatureCheck};
+use crate::crypto::keyring::{Enrolled, Logged, PublicKeys, SignatureCheck};
 use crate::domain::allotment::Mark;
 use crate::domain::invoice::Face;
 use crate::domain::kind::{Derived, Factor};
@@ -76,7 +76,9 @@ pub fn check(query: &Query, registered: Registered<'_>, keys: &PublicKeys) -> Ch
     let Some(row) = registered.row else {
         return only(match (query, registered.mark) {
             // Ours, and lost with the part of the log that was: nobody may call it forged before its issuer has submitted it again.
-            (Query::Signed(claim), _) if registered.incomplete && is_signed(claim, keys) => Verdict::NotYet,
+            (Query::Signed(claim), _) if registered.incomplete && signer(claim, keys).is_some_and(|key| key.is_sound_at(Logged::Unknown)) => {
+                Verdict::NotYet
+            }
             // Signed by us and not in the ledger, or not signed by us: either way nobody should have such a code.
             (Query::Signed(_), _) => Verdict::Forged,
             (Query::Factors(_), Some(_)) => Verdict::BlankMarked,
@@ -91,25 +93,32 @@ pub fn check(query: &Query, registered: Registered<'_>, keys: &PublicKeys) -> Ch
     match query {
         // Said whatever the other factors are: what cannot be compared neither agrees nor may it show that the others do.
         Query::Factors(Factors { buyer_id: Some(_), .. }) if registered.buyer == Buyer::Unread => return only(Verdict::Unavailable),
-        Query::Signed(claim) if !signed_by_us(claim, row, keys) => return only(Verdict::Forged),
+        Query::Signed(claim) if !signed_by_us(claim, row, registered.incomplete, keys) => return only(Verdict::Forged),
         Query::Factors(factors) if !agree(factors, &face, registered.buyer) => return only(Verdict::Mismatch),
         Query::Signed(_) | Query::Factors(_) => {}
     }
     Checked { verdict: state(row, registered.mark), verified: Some(Verified { face, _sealed: () }) }
 }
 
-/// The signature is of an authority key of this log, whenever it was made.
-fn is_signed(claim: &SignedClaim, keys: &PublicKeys) -> bool {
+/// The authority key of this log that made the signature, whenever that was.
+fn signer<'k>(claim: &SignedClaim, keys: &'k PublicKeys) -> Option<&'k Enrolled> {
     let message = hash::invoice_message(&claim.face_bytes(), &claim.rest_digest);
-    keys.get(claim.key_id).is_some_and(|key| key.record.role() == Role::Authority && key.key.verify(&message, &claim.signature))
+    keys.get(claim.key_id).filter(|key| key.record.role() == Role::Authority && key.key.verify(&message, &claim.signature))
 }
 
-/// The signature is of a key that was valid when the leaf was written, and the signed content is what the leaf commits to.
-fn signed_by_us(claim: &SignedClaim, row: &InvRecord, keys: &PublicKeys) -> bool {
+/// The signed content is what the leaf commits to, and the signature is of a key that was valid when the leaf was written. In a log that was reopened
+/// an invoice that was submitted again is under a later leaf, and its printed code keeps the signature of its time.
+fn signed_by_us(claim: &SignedClaim, row: &InvRecord, incomplete: bool, keys: &PublicKeys) -> bool {
     let face = claim.face_bytes();
-    let message = hash::invoice_message(&face, &claim.rest_digest);
-    hash::commit(&face, &claim.rest_digest) == row.commit
-        && keys.check(Role::Authority, claim.key_id, UnixMillis(row.time_ms), &message, &claim.signature) == SignatureCheck::Valid
+    if hash::commit(&face, &claim.rest_digest) != row.commit {
+        return false;
+    }
+    let (message, logged) = (hash::invoice_message(&face, &claim.rest_digest), Logged::At(row.index));
+    match keys.check(Role::Authority, claim.key_id, UnixMillis(row.time_ms), logged, &message, &claim.signature) {
+        SignatureCheck::Valid => true,
+        SignatureCheck::OutsideWindow => incomplete && signer(claim, keys).is_some_and(|key| key.is_sound_at(logged)),
+        SignatureCheck::UnknownKey | SignatureCheck::OtherRole | SignatureCheck::Compromised | SignatureCheck::WrongSignature => false,
+    }
 }
 
 /// Every factor that is claimed agrees, and the one that the registered type requires is among them.

@@ -4,7 +4,7 @@ use super::query::SignedClaim;
 use super::verdict::Verdict;
 use crate::codec::revocations::SignedList;
 use crate::crypto::hash;
-use crate::crypto::keyring::{PublicKeys, Role, SignatureCheck};
+use crate::crypto::keyring::{Logged, PublicKeys, Role, SignatureCheck};
 use crate::domain::time::UnixMillis;
 use crate::limits::CLOCK_BEHIND_MAX_MS;
 
@@ -35,6 +35,8 @@ pub enum Finding {
     NoList,
     /// A key is not among those at hand: the code's, or the list's. Never a sign of forgery.
     UpdateKeys,
+    /// The code, or the list, is signed by a key that was stolen: only the log knows whether that was before. Never a sign of forgery.
+    AskOnline,
     /// The list is not signed by the authority: it is no list.
     ListForged,
     /// The code is not signed by the key that it names, or that key signs no invoices.
@@ -51,6 +53,7 @@ impl Finding {
             Finding::ClockBehind { .. } => "clock_behind",
             Finding::NoList => "no_list",
             Finding::UpdateKeys => "update_keys",
+            Finding::AskOnline => "ask_online",
             Finding::ListForged => "list_forged",
             Finding::Forged => "forged",
         }
@@ -60,7 +63,7 @@ impl Finding {
     pub const fn as_of(self) -> Option<UnixMillis> {
         match self {
             Finding::Genuine { as_of } | Finding::Revoked { as_of } | Finding::ListTooOld { as_of } | Finding::ClockBehind { as_of } => Some(as_of),
-            Finding::NoList | Finding::UpdateKeys | Finding::ListForged | Finding::Forged => None,
+            Finding::NoList | Finding::UpdateKeys | Finding::AskOnline | Finding::ListForged | Finding::Forged => None,
         }
     }
 }
@@ -74,13 +77,15 @@ pub fn check(claim: &SignedClaim, keys: &PublicKeys, list: Option<&SignedList>, 
     match signed_by(keys, claim.key_id, &hash::invoice_message(&face, &claim.rest_digest), &claim.signature) {
         SignatureCheck::Valid | SignatureCheck::OutsideWindow => {}
         SignatureCheck::UnknownKey => return Finding::UpdateKeys,
+        SignatureCheck::Compromised => return Finding::AskOnline,
         SignatureCheck::OtherRole | SignatureCheck::WrongSignature => return Finding::Forged,
     }
     let Some(signed) = list else { return Finding::NoList };
     let as_of = signed.list.made;
-    match keys.check(Role::Authority, signed.key_id, as_of, signed.message(), &signed.signature) {
+    match keys.check(Role::Authority, signed.key_id, as_of, Logged::Unknown, signed.message(), &signed.signature) {
         SignatureCheck::Valid => {}
         SignatureCheck::UnknownKey => return Finding::UpdateKeys,
+        SignatureCheck::Compromised => return Finding::AskOnline,
         SignatureCheck::OtherRole | SignatureCheck::OutsideWindow | SignatureCheck::WrongSignature => return Finding::ListForged,
     }
     if signed.list.has(&hash::commit(&face, &claim.rest_digest)) {
@@ -98,7 +103,7 @@ pub fn check(claim: &SignedClaim, keys: &PublicKeys, list: Option<&SignedList>, 
 /// As the keys judge a signature whose time nobody knows.
 fn signed_by(keys: &PublicKeys, key_id: crate::codec::leaf::KeyId, message: &[u8], signature: &[u8; 64]) -> SignatureCheck {
     let from = keys.get(key_id).map_or(UnixMillis(0), |key| key.record.valid_from());
-    keys.check(Role::Authority, key_id, from, message, signature)
+    keys.check(Role::Authority, key_id, from, Logged::Unknown, message, signature)
 }
 
 /// Whether an invoice of which this is said stands on the revocation list.

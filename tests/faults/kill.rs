@@ -8,15 +8,19 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use data_encoding::HEXLOWER;
-use fapiao::codec::event::Event;
+use fapiao::codec::event::{Event, Role};
+use fapiao::domain::caller::Caller;
+use fapiao::domain::kind::Kind;
 use fapiao::domain::number::InvoiceId;
 use fapiao::engine::{self, Engine};
 use fapiao::ledger::Obstacle;
+use fapiao::limits::KEY_OVERLAP_MS;
+use fapiao::verify::verdict::Verdict;
 use serde_json::Value;
 
 use crate::chance::Chance;
 use crate::program::{Running, copied, draft_id, draft_line, issue};
-use crate::support::{Site, allot_all, receipt, receipt_is_sound};
+use crate::support::{Site, allot_all, generated, holder_is_told, id, logged, receipt, receipt_is_sound, submit};
 
 const KILLS: usize = 50;
 /// Requests that are unanswered at nearly each kill, at least. Between counting them and the kill the process goes on answering.
@@ -243,4 +247,40 @@ fn kills_while_the_ledger_is_opened_leave_nothing_behind() {
     let all: Vec<u32> = client.answers.keys().copied().collect();
     check(&engine, &client, &all);
     assert_eq!((engine.ledger().obstacle(), all.len()), (None, before));
+}
+
+/// A rotation that is killed on its way to the disk has happened or it has not; what it left in the key file is taken by the next one.
+#[test]
+fn rotations_that_are_killed_have_happened_or_not() {
+    for (role, name) in [(Role::Authority, "authority"), (Role::Checkpoint, "checkpoint"), (Role::Answering, "answering")] {
+        for (stage, is_logged) in [("Closed", false), ("Durable", true), ("Locked", true), ("Published", true)] {
+            let mut site = Site::new();
+            site.days_back = 36_500;
+            let engine = site.create();
+            allot_all(&engine);
+            logged(submit(&engine, &generated(Kind::Electronic, 1, 1)));
+            let named = engine.ledger().keys().len();
+            drop(engine);
+            let held = site.file("held");
+            let mut rotation = site.program(&["keys", "rotate", "--role", name]);
+            let mut process = rotation.env("FAPIAO_HOLD", format!("{stage}:1")).env("FAPIAO_HELD", &held).spawn().expect("started");
+            wait_for(|| held.exists(), "the rotation to be held");
+            process.kill().expect("killed");
+            process.wait().expect("ended");
+
+            site.set_now(engine::now());
+            let left = site.keyring().keys().last().expect("keys").key_id();
+            let engine = site.open().expect("opened");
+            assert_eq!(engine.ledger().obstacle(), None, "{name} {stage}");
+            assert_eq!(engine.ledger().keys().len(), named + usize::from(is_logged), "{name} {stage}");
+            logged(submit(&engine, &generated(Kind::Electronic, 2, 2)));
+            let rotated = engine.rotate(role, KEY_OVERLAP_MS, None, &Caller::CONSOLE).expect("rotated");
+            assert_eq!((rotated.key_id == left, rotated.replaced == left), (!is_logged, is_logged), "{name} {stage}");
+            logged(submit(&engine, &generated(Kind::Electronic, 3, 3)));
+            for number in 1..=3 {
+                assert_eq!(holder_is_told(&engine, id(Kind::Electronic, number)), Verdict::Genuine, "{name} {stage}");
+            }
+            assert_eq!(engine.fsck(&|_, _| ()).expect("a report").findings, []);
+        }
+    }
 }

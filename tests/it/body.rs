@@ -7,7 +7,7 @@ use fapiao::codec::reader::DecodeReason;
 use fapiao::crypto::body::{self, BodyError, OpenBody};
 use fapiao::crypto::hash;
 use fapiao::crypto::keyfile::{self, KdfCost, KeyFileError};
-use fapiao::crypto::keyring::{Keyring, KeyringError, PublicKeys, Role, SecretKey, SignatureCheck};
+use fapiao::crypto::keyring::{Keyring, KeyringError, Logged, PublicKeys, Role, SecretKey, SignatureCheck};
 use fapiao::crypto::sign::PublicKeyError;
 use fapiao::domain::number::{InvoiceCode, InvoiceId, InvoiceNumber};
 use fapiao::domain::time::UnixMillis;
@@ -149,9 +149,10 @@ fn public_keys_count_in_their_role_and_window() {
     let signer = keyring().authority().clone();
     let record = |until| KeyRecord::new(Role::Authority, signer.key.public(), UnixMillis(100), until).expect("a record");
     let mut keys = PublicKeys::new();
-    keys.enrol(record(Some(UnixMillis(200)))).expect("a sound key");
+    keys.enrol(record(Some(UnixMillis(200))), 0).expect("a sound key");
     let signature = signer.key.sign(b"message");
-    let check = |keys: &PublicKeys, role, time, message: &[u8]| keys.check(role, signer.key_id, UnixMillis(time), message, &signature);
+    let check =
+        |keys: &PublicKeys, role, time, message: &[u8]| keys.check(role, signer.key_id, UnixMillis(time), Logged::Unknown, message, &signature);
     for (role, time, message, expected) in [
         (Role::Authority, 100, &b"message"[..], SignatureCheck::Valid),
         (Role::Authority, 199, b"message", SignatureCheck::Valid),
@@ -162,12 +163,12 @@ fn public_keys_count_in_their_role_and_window() {
     ] {
         assert_eq!(check(&keys, role, time, message), expected);
     }
-    assert_eq!(keys.check(Role::Authority, KeyId([0; 8]), UnixMillis(150), b"message", &signature), SignatureCheck::UnknownKey);
-    keys.enrol(record(None)).expect("a sound key");
+    assert_eq!(keys.check(Role::Authority, KeyId([0; 8]), UnixMillis(150), Logged::Unknown, b"message", &signature), SignatureCheck::UnknownKey);
+    keys.enrol(record(None), 1).expect("a sound key");
     assert_eq!(check(&keys, Role::Authority, 200, b"message"), SignatureCheck::Valid);
 
     let mut identity = [0; 32];
     identity[0] = 1;
     let weak = KeyRecord::new(Role::Authority, identity, UnixMillis(0), None).expect("a record");
-    assert_eq!(keys.enrol(weak), Err(PublicKeyError::Weak));
+    assert_eq!(keys.enrol(weak, 2), Err(PublicKeyError::Weak));
 }

@@ -1,7 +1,7 @@
 //! Signed bytes by chance: what is encoded decodes to itself, what decodes encodes to itself, and no bytes panic.
 
 use fapiao::codec::canonical::{self, IssuerSlot};
-use fapiao::codec::event::{Event, EventData, KeyRecord, Notice, Role};
+use fapiao::codec::event::{Event, EventData, KeyRecord, Notice, Role, Withdrawal};
 use fapiao::codec::leaf::{KeyId, Leaf};
 use fapiao::codec::proof::{Answer, ConsistencyProof, LogProof, LogProofError, Query, VERDICTS};
 use fapiao::codec::reader::{DecodeError, DecodeReason};
@@ -285,6 +285,12 @@ fn event_data() -> impl Strategy<Value = EventData> {
             let until = length.map(|length| UnixMillis(from + length));
             EventData::Key(KeyRecord::new(role, public, UnixMillis(from), until).expect("a window"))
         }),
+        (any::<[u8; 32]>(), 0u64..1 << 48, 1u64..1 << 48, proptest::sample::select(Withdrawal::ALL.to_vec())).prop_map(
+            |(public, from, length, reason)| {
+                let record = KeyRecord::new(Role::Authority, public, UnixMillis(from), Some(UnixMillis(from + length)));
+                EventData::Key(record.and_then(|record| record.withdrawn_for(reason)).expect("a window"))
+            }
+        ),
         (any::<(u64, [u8; 32])>(), option::of(any::<(u64, [u8; 32])>()), any::<[u8; 8]>(), "[^\\p{Cc}]{1,40}").prop_map(
             |((size, root), lost, log_id, reason)| {
                 let host = Host::parse("fapiao.example:443").expect("a host");
@@ -622,6 +628,19 @@ fn leaves_and_events_reject_what_they_cannot_say() {
     let mut bytes = EventData::Key(key).encode();
     bytes[3] ^= 1;
     assert_eq!(EventData::decode(Event::Key, &bytes).map_err(|error| error.reason), Err(DecodeReason::OutOfRange("key id")));
+    // What is withdrawn has a window that ends, one of three reasons, and a version of its own; nothing may follow.
+    assert_eq!(key.withdrawn_for(Withdrawal::Lost), None);
+    let closed = key.closed(UnixMillis(7)).expect("a window");
+    assert_eq!(closed.closed(UnixMillis(0)), None);
+    let plain = EventData::Key(closed).encode();
+    let withdrawn = EventData::Key(closed.withdrawn_for(Withdrawal::Compromised).expect("withdrawn")).encode();
+    assert_eq!((withdrawn[0], &withdrawn[1..61], withdrawn[61]), (2, &plain[1..], 1));
+    let fault = |bytes: &[u8]| EventData::decode(Event::Key, bytes).map_err(|error| (error.offset, error.reason));
+    let with = |at: usize, value: u8| withdrawn.iter().enumerate().map(|(i, byte)| if i == at { value } else { *byte }).collect::<Vec<u8>>();
+    assert_eq!((0..9).filter(|reason| fault(&with(61, *reason)).is_ok()).collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(fault(&with(0, 3)), Err((0, DecodeReason::Version)));
+    assert!(fault(&withdrawn[..61]).is_err() && fault(&with(0, 1)).is_err() && fault(&[&plain[..53], &[0xff; 8]].concat()).is_ok());
+    assert!(fault(&[&withdrawn[..53], &[0xff; 8], &[1]].concat()).is_err(), "an open window");
     assert_eq!(KeyRecord::new(Role::Tag, [9; 32], UnixMillis(0), None), None);
     assert_eq!(KeyRecord::new(Role::Issuer, [9; 32], UnixMillis(5), Some(UnixMillis(5))), None);
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fapiao::codec::event::{EventData, KeyRecord, Role};
+use fapiao::crypto::keyring::Keyring;
 use fapiao::crypto::sign::SigningKey;
 use fapiao::domain::allotment::Mark;
 use fapiao::domain::kind::Kind;
@@ -637,7 +638,7 @@ fn a_log_of_several_names_is_checked_under_each() {
     drop(eventful(&site));
     fs::remove_file(site.lock_path()).expect("removed");
     let keyring = Arc::new(site.keyring());
-    let sign = |data: &EventData| issue::event_of(data, [3; 16], &keyring);
+    let sign = |data: &EventData, keyring: &Keyring| issue::event_of(data, [3; 16], keyring);
     let now = site.now();
     let opening = || Opening {
         home: site.directory().into(),

@@ -20,7 +20,7 @@ const ANYBODY: Allowed =
     &[("anonymous", 200), ("issuer", 200), ("business", 200), ("operator", 200), ("department", 200), ("auditor", 200), ("administrator", 200)];
 
 /// Method, path and who may. Written from the design, not from the router's table.
-const TABLE: [(&str, &str, Allowed); 24] = [
+const TABLE: [(&str, &str, Allowed); 26] = [
     ("POST", "/v1/verify", ANYBODY),
     ("POST", "/v1/invoices", &[("issuer", 201)]),
     ("POST", "/v1/invoices/bulk", &[("issuer", 200)]),
@@ -35,6 +35,9 @@ const TABLE: [(&str, &str, Allowed); 24] = [
     ("GET", "/Q/{payload}", ANYBODY),
     ("GET", "/q/{payload}", ANYBODY),
     ("GET", "/v1/keys", ANYBODY),
+    ("POST", "/v1/keys/rotate", &[("administrator", 200)]),
+    // A key that there is not.
+    ("POST", "/v1/keys/revoke", &[("administrator", 404)]),
     ("GET", "/v1/revocations", ANYBODY),
     ("GET", "/v1/proofs/inclusion", ANYBODY),
     ("GET", "/v1/proofs/consistency", ANYBODY),
@@ -95,6 +98,8 @@ fn every_cell_of_role_and_endpoint() {
                 json!({ "taxpayer": seller().as_str(), "kind": "04", "code": "032001900204", "first": "00000001", "last": "00000010" }).to_string()
             }
             "/v1/allotments/status" => json!({ "code": electronic, "first": "00090000", "last": "00090001", "mark": "lost" }).to_string(),
+            "/v1/keys/rotate" => json!({ "role": "answering" }).to_string(),
+            "/v1/keys/revoke" => json!({ "key_id": "0123456789abcdef", "reason": "lost" }).to_string(),
             "/v1/callers" if method == "POST" => json!({ "role": "auditor" }).to_string(),
             _ => String::new(),
         };
@@ -206,6 +211,12 @@ fn an_administrator_acts_in_its_regions_only() {
     assert_eq!(server.ask_as("administrator_44", "POST", "/v1/allotments", guangdong.as_bytes()).status, 201);
     assert_eq!(server.ask_as("administrator_44", "POST", "/v1/allotments", guangdong.as_bytes()).status, 200, "the same again");
     assert_eq!(server.ask_as("administrator", "POST", "/v1/allotments", zhejiang.as_bytes()).status, 201);
+    let rotate = json!({ "role": "data" }).to_string();
+    assert_eq!(
+        kind_of(&server.ask_as("administrator_44", "POST", "/v1/keys/rotate", rotate.as_bytes())),
+        "forbidden",
+        "keys are the whole country's"
+    );
     let mark = |code: &str| json!({ "code": code, "first": "00000005", "last": "00000009", "mark": "stolen" }).to_string();
     assert_eq!(kind_of(&server.ask_as("administrator_44", "POST", "/v1/allotments/status", mark("033001900211").as_bytes())), "forbidden");
     assert_eq!(server.ask_as("administrator_44", "POST", "/v1/allotments/status", mark("044001900211").as_bytes()).status, 201);

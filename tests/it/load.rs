@@ -170,7 +170,7 @@ impl Stub {
         match path {
             "/v1/keys" => {
                 let ledger = self.engine.ledger();
-                (200, json!({ "origin": ledger.origin().to_string(), "keys": keys::to_json(ledger.keys()) }).to_string())
+                (200, json!({ "origin": ledger.origin().to_string(), "keys": keys::to_json(&ledger.keys()) }).to_string())
             }
             "/v1/allotments" => {
                 let value: Value = serde_json::from_slice(body).expect("JSON");

@@ -54,7 +54,7 @@ fn consistency(engine: &Engine, from: u64, to: u64) -> ConsistencyProof {
 fn any_leaf_in_any_checkpoint_and_any_two_checkpoints() {
     let site = Site::new();
     let engine = grown(&site);
-    let keys = engine.ledger().keys();
+    let keys = &engine.ledger().keys();
     let sizes = sizes(&engine);
     assert!(sizes.len() > 30 && sizes[0] == 0, "{sizes:?}");
     for to in &sizes {
@@ -121,10 +121,10 @@ fn a_tampered_proof_of_inclusion_does_not_hold() {
         ("note signature", LogProof { checkpoint: with_signature(&good.checkpoint), ..good.clone() }, unsigned.clone()),
         ("key of another role", LogProof { checkpoint: signed.sign(&keyring.answering().key).encode(), ..good.clone() }, unsigned),
     ] {
-        assert_eq!(verify_inclusion(&proof.encode(), None, engine.ledger().keys()), Err(fault), "{what}");
+        assert_eq!(verify_inclusion(&proof.encode(), None, &engine.ledger().keys()), Err(fault), "{what}");
     }
     // The leaf that is asked for counts, not the one that the proof brings.
-    let keys = engine.ledger().keys();
+    let keys = &engine.ledger().keys();
     assert_eq!(verify_inclusion(&good.encode(), Some(&other_leaf), keys), Err(path));
     let bare = LogProof { extra: None, ..good.clone() };
     assert!(verify_inclusion(&bare.encode(), good.extra.as_deref(), keys).is_ok());
@@ -175,7 +175,7 @@ fn a_tampered_proof_of_consistency_does_not_hold() {
         ("older signature", ConsistencyProof { older: with_signature(&good.older), ..good.clone() }, unsigned(from)),
         ("newer signature", ConsistencyProof { newer: with_signature(&good.newer), ..good.clone() }, unsigned(to)),
     ] {
-        assert_eq!(verify_consistency(&proof.encode(), engine.ledger().keys()), Err(fault), "{what}");
+        assert_eq!(verify_consistency(&proof.encode(), &engine.ledger().keys()), Err(fault), "{what}");
     }
 }
 
@@ -198,7 +198,7 @@ fn the_example_of_the_manual_is_a_proof() {
     assert!(manual.contains(&public), "{public}");
 
     let mut keys = PublicKeys::new();
-    keys.enrol(KeyRecord::new(Role::Checkpoint, key.public(), UnixMillis(0), None).expect("a record")).expect("a sound key");
+    keys.enrol(KeyRecord::new(Role::Checkpoint, key.public(), UnixMillis(0), None).expect("a record"), 0).expect("a sound key");
     assert!(verify_consistency(&text, &keys).is_ok());
 }
 
@@ -235,7 +235,7 @@ fn the_program_proves_and_checks() {
     let newest = engine.ledger().published().size;
     let [inclusion, to_30, to_newest] =
         [inclusion(&engine, 5, 20).encode(), consistency(&engine, 20, 30).encode(), consistency(&engine, 20, newest).encode()];
-    let keys = written(&site, "keys.json", &keys::to_json(engine.ledger().keys()).to_string());
+    let keys = written(&site, "keys.json", &keys::to_json(&engine.ledger().keys()).to_string());
     drop(engine);
     let run = |arguments: &[&str]| ran(&site.program(arguments).output().expect("run"));
 
@@ -286,7 +286,7 @@ fn the_program_proves_and_checks() {
 fn the_program_checks_the_leaf_that_is_asked_for() {
     let site = Site::new();
     let engine = grown(&site);
-    let keys = written(&site, "keys.json", &keys::to_json(engine.ledger().keys()).to_string());
+    let keys = written(&site, "keys.json", &keys::to_json(&engine.ledger().keys()).to_string());
     let good = inclusion(&engine, 9, 30);
     let hex = |index| data_encoding::HEXLOWER.encode(&inclusion(&engine, index, 30).extra.expect("a leaf"));
     let file = written(&site, "proof", &LogProof { extra: None, ..good }.encode());
@@ -302,7 +302,7 @@ fn the_program_checks_the_leaf_that_is_asked_for() {
 fn a_reopened_log_continues_another_origin_and_both_are_named() {
     let site = Site::new();
     let engine = grown(&site);
-    let keys = written(&site, "keys.json", &keys::to_json(engine.ledger().keys()).to_string());
+    let keys = written(&site, "keys.json", &keys::to_json(&engine.ledger().keys()).to_string());
     let good = consistency(&engine, 20, 30);
     let reopened = Origin::new(&Host::parse("fapiao.example").expect("a host"), [9; 8]);
     let newer = Checkpoint { origin: reopened.clone(), ..checkpoint(&good.newer) }.sign(&site.keyring().checkpoint().key).encode();
@@ -322,10 +322,10 @@ fn a_reopened_log_continues_another_origin_and_both_are_named() {
 fn kept_answers_are_still_checked() {
     let site = Site::new();
     let engine = grown(&site);
-    let keys = written(&site, "keys.json", &keys::to_json(engine.ledger().keys()).to_string());
+    let keys = written(&site, "keys.json", &keys::to_json(&engine.ledger().keys()).to_string());
     let question = typed(&face(&engine, id(Kind::Electronic, 1))).question();
     let answer = engine.verify(&question).expect("an answer");
-    let mut kept = proof::to_json(&engine.sign_answer(&question, &answer).expect("signed"), engine.ledger().keys());
+    let mut kept = proof::to_json(&engine.sign_answer(&question, &answer).expect("signed"), &engine.ledger().keys());
     let file = written(&site, "answer.json", &format!("{kept:#}\n"));
     assert_eq!(check(&file, None, &[]).0, Some(0));
     assert_eq!(check(&file, Some(&keys), &[]).0, Some(0));

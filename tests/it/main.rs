@@ -22,6 +22,7 @@ mod http_limits;
 mod http_roles;
 mod integrate;
 mod issuer_signature;
+mod keys;
 mod ledger;
 mod load;
 mod log_proof;

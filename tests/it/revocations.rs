@@ -73,7 +73,7 @@ fn whatever_is_void_red_or_suspended_is_on_it_and_nothing_else() {
     let (amount, tax) = (Fen(1), Fen::ZERO);
     logged(submit(&engine, &red(&generated(Kind::Special, 41, 3), 9, amount, tax)));
     let marked = range(Kind::Special, 4, 5);
-    logged(engine.allotment_status(marked.clone(), Mark::Stolen));
+    logged(engine.allotment_status(marked, Mark::Stolen));
     let list = made(&engine);
     assert_eq!(on(&list), [1, 2, 3, 4, 5]);
     assert!(!is_on(&list, &engine, Kind::Special, 9), "a red-letter invoice takes back, and is itself in force");
@@ -135,7 +135,7 @@ fn offline_it_is_told_what_can_be_told() {
     }
     logged(engine.status(id(Kind::Electronic, 2), Mark::Abnormal));
     let list = made(&engine);
-    let keys = engine.ledger().keys();
+    let keys = &engine.ledger().keys();
     let (good, bad) = (claim(&engine, Kind::Electronic, 1), claim(&engine, Kind::Electronic, 2));
     let as_of = list.list.made;
     let at = |ms: u64| UnixMillis(as_of.0 + ms);

@@ -190,7 +190,7 @@ const COPIES: [Situation; 11] = [
 ];
 
 /// What breaks.
-const DAMAGE: [Situation; 11] = [
+const DAMAGE: [Situation; 12] = [
     ("A file of the database was changed or is damaged", Some("unreadable"), |desk| {
         desk.says("fapiao ledger backup --data ledger --to backups");
         let manifest = file_of(&desk.path("ledger/db"), "MANIFEST-");
@@ -236,6 +236,12 @@ const DAMAGE: [Situation; 11] = [
         let ahead = UnixMillis(engine::now().0 + 9_000);
         let engine = Engine::open(Config { clock: Arc::new(move || ahead), ..desk.config() }).expect("a ledger");
         logged(submit(&engine, &serde_json::from_str(&draft(901)).expect("JSON")));
+    }),
+    ("The key file is an older copy", Some("keys_older"), |desk| {
+        desk.says(
+            "cp ledger/keys/keyring older.keys; fapiao keys rotate --data ledger --role authority; fapiao ledger backup --data ledger --to backups",
+        );
+        desk.says("cp older.keys ledger/keys/keyring");
     }),
     ("The key file or its passphrase is lost", Some("keys_missing"), |desk| {
         fs::remove_file(desk.path("ledger/keys/keyring")).expect("removed");

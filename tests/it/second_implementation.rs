@@ -12,7 +12,7 @@ use data_encoding::HEXLOWER;
 use fapiao::channel::json::{draft_of, parse_draft};
 use fapiao::channel::qr;
 use fapiao::codec::canonical::{self, IssuerSlot};
-use fapiao::codec::event::{Algorithm, Event, EventData, KeyRecord, ListNotice, Notice, Role};
+use fapiao::codec::event::{Algorithm, Event, EventData, KeyRecord, ListNotice, Notice, Role, Withdrawal};
 use fapiao::codec::leaf::{KeyId, Leaf};
 use fapiao::codec::proof;
 use fapiao::codec::revocations::RevocationList;
@@ -278,6 +278,14 @@ fn events() -> Vec<EventData> {
         tokens: 1_000_000,
         digest: fixed("digest", "revocations"),
     }));
+    // Vectors have their places by number: later ones come last.
+    for (role, reason) in
+        [(Role::Authority, Withdrawal::Compromised), (Role::Answering, Withdrawal::Superseded), (Role::Checkpoint, Withdrawal::Lost)]
+    {
+        let public = SigningKey::from_seed(&fixed("public", role.name())).public();
+        let record = KeyRecord::new(role, public, UnixMillis(1_600_000_000_000), Some(UnixMillis(1_700_000_000_000)));
+        events.push(EventData::Key(record.and_then(|record| record.withdrawn_for(reason)).expect("a record")));
+    }
     events
 }
 
@@ -323,10 +331,16 @@ fn event_json(data: &EventData) -> Value {
             "previous": notice.previous.as_str(), "size": notice.size, "root": hex(notice.root), "origin": notice.origin.as_str(),
             "lost": notice.lost.map(|(size, root)| json!({ "size": size, "root": hex(root) })), "reason": notice.reason,
         }),
-        EventData::Key(record) => json!({
-            "algorithm": 1, "role": record.role() as u8, "key_id": record.key_id().to_string(), "public_key": hex(record.public()),
-            "valid_from": record.valid_from().0, "valid_until": record.valid_until().map(|until| until.0),
-        }),
+        EventData::Key(record) => {
+            let mut value = json!({
+                "algorithm": 1, "role": record.role() as u8, "key_id": record.key_id().to_string(), "public_key": hex(record.public()),
+                "valid_from": record.valid_from().0, "valid_until": record.valid_until().map(|until| until.0),
+            });
+            if let Some(reason) = record.withdrawn() {
+                value["reason"] = json!(reason as u8);
+            }
+            value
+        }
     }
 }
 

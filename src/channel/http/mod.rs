@@ -11,6 +11,7 @@ mod administration;
 mod bulk;
 mod callers;
 mod invoices;
+mod keys;
 mod openapi;
 mod operation;
 mod page;

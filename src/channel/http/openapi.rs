@@ -13,6 +13,7 @@ use crate::channel::problem::{self, Kind};
 use crate::channel::schema::draft_schema;
 use crate::domain::caller::Role;
 use crate::domain::draft::fields::Field;
+use crate::limits::{KEY_OVERLAP_MAX_MS, KEY_OVERLAP_MIN_MS};
 use crate::verify::verdict::Verdict;
 
 /// A draft that the description shows: the same as the first sample of the demo's electronic invoices.
@@ -251,6 +252,22 @@ fn words(operation: Operation) -> Words {
             replies: vec![(200, BYTES, text(), "the list, in the layout of the manual's page on formats"), (304, BYTES, text(), "as you know it")],
             problems: &[],
         },
+        Operation::RotateKey => Words {
+            zh: "轮换密钥；可同时吊销旧密钥",
+            en: "put a new key in the place of the one of a role that is in use, and perhaps revoke that one",
+            parameters: none(),
+            request: body("Rotate", json!({ "role": "answering", "overlap_seconds": 86_400 })),
+            replies: vec![(200, JSON, named("Rotated"), "the new key is in use")],
+            problems: &[Kind::Refused, Kind::Faulty, Kind::TooLarge, Kind::UnsupportedMediaType],
+        },
+        Operation::RevokeKey => Words {
+            zh: "吊销已被替换的密钥",
+            en: "revoke a key that is no longer in use",
+            parameters: none(),
+            request: body("Revoke", json!({ "key_id": "0123456789abcdef", "reason": "compromised" })),
+            replies: vec![(200, JSON, named("KeyRevoked"), "it is revoked")],
+            problems: &[Kind::NotFound, Kind::Refused, Kind::Faulty, Kind::TooLarge, Kind::UnsupportedMediaType],
+        },
         Operation::Inclusion => Words {
             zh: "包含证明",
             en: "proof that a leaf is in the log of a published size (RFC 6962)",
@@ -474,6 +491,32 @@ fn schemas() -> Value {
         "Keys": {
             "type": "object", "required": ["origin", "keys"],
             "properties": { "origin": { "type": "string" }, "keys": { "type": "array", "items": { "type": "object" } } },
+        },
+        "Rotate": {
+            "type": "object", "additionalProperties": false, "required": ["role"],
+            "properties": {
+                "role": { "enum": ["authority", "answering", "checkpoint", "data"] },
+                "overlap_seconds": {
+                    "type": ["integer", "null"], "minimum": KEY_OVERLAP_MIN_MS / 1_000, "maximum": KEY_OVERLAP_MAX_MS / 1_000,
+                    "description": "How long the replaced key goes on to count; a day unless told otherwise",
+                },
+                "revoke": { "enum": ["compromised", "superseded", "lost", null], "description": "Why the replaced key is revoked, if it is" },
+            },
+        },
+        "Rotated": {
+            "type": "object", "required": ["role", "key_id", "replaced"],
+            "properties": {
+                "role": { "type": "string" }, "key_id": hex(16), "replaced": hex(16), "until": { "type": ["string", "null"] },
+                "index": { "type": ["integer", "null"], "description": "Leaf that names the new key; data keys are not in the log" },
+            },
+        },
+        "Revoke": {
+            "type": "object", "additionalProperties": false, "required": ["key_id", "reason"],
+            "properties": { "key_id": hex(16), "reason": { "enum": ["compromised", "superseded", "lost"] } },
+        },
+        "KeyRevoked": {
+            "type": "object", "required": ["key_id", "reason", "index"],
+            "properties": { "key_id": hex(16), "reason": { "type": "string" }, "index": { "type": "integer" } },
         },
         "Inclusion": {
             "type": "object", "required": ["index", "size", "leaf", "path", "checkpoint"],

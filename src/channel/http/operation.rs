@@ -17,7 +17,7 @@ use super::reply::{Reply, ReplyBody};
 use super::request::{Request, bearer, language, origin};
 use super::route::{Body, Endpoint, Operation, Route, Steps, find};
 use super::{RequestLog, Site};
-use super::{administration, bulk, callers, invoices, openapi, page, proofs, verify};
+use super::{administration, bulk, callers, invoices, keys, openapi, page, proofs, verify};
 use crate::channel::problem::{self, Kind, Problem};
 use crate::domain::caller::{Caller, Role};
 use crate::engine::EngineError;
@@ -170,7 +170,9 @@ async fn handle(
         Operation::Status => invoices::status(request).await,
         Operation::Allot => administration::allot(request).await,
         Operation::AllotmentStatus => administration::allotment_status(request).await,
-        Operation::Keys => Ok(proofs::keys(&request)),
+        Operation::Keys => Ok(keys::list(&request)),
+        Operation::RotateKey => keys::rotate(request).await,
+        Operation::RevokeKey => keys::revoke(request).await,
         Operation::Revocations => proofs::revocations(&request),
         Operation::Inclusion => proofs::inclusion(request).await,
         Operation::Consistency => proofs::consistency(request).await,

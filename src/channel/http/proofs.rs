@@ -1,29 +1,20 @@
-//! Keys and proofs: what lets anybody check the log, and an answer, without us.
+//! Proofs and the revocation list: what lets anybody check the log, and an answer, without us.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH};
-use serde_json::json;
 
 use super::operation::{Fault, Handled};
 use super::reply::{BYTES, Reply};
 use super::request::Request;
 use super::verify::charge;
-use crate::channel::keys as public_keys;
 use crate::channel::log_proof::{consistency_json, inclusion_json};
 use crate::channel::problem::{Kind, Problem};
 use crate::codec::revocations::SignedList;
 use crate::ledger::Ledger;
 use crate::limits::{REVOCATIONS_CACHED_SECS_MAX, REVOCATIONS_RETRY_SECS};
-
-/// `GET /v1/keys`.
-pub(super) fn keys(request: &Request) -> Reply {
-    let ledger = request.site.engine.ledger();
-    let value = json!({ "origin": ledger.origin().to_string(), "keys": public_keys::to_json(ledger.keys()) });
-    Reply::json(&value).header(CACHE_CONTROL, "public, max-age=300")
-}
 
 /// `GET /v1/revocations`: what stands on every other page too may be kept by whoever passes it on, until the next list is due.
 pub(super) fn revocations(request: &Request) -> Handled {

@@ -37,6 +37,10 @@ pub enum Operation {
     Keys,
     /// 撤销清单: what a signed code is checked by offline, besides the keys.
     Revocations,
+    /// 密钥轮换: a new key in the place of one.
+    RotateKey,
+    /// 吊销: a key that is no longer in use.
+    RevokeKey,
     /// A leaf is in the log of some size.
     Inclusion,
     /// A log of some size continues an earlier one.
@@ -127,7 +131,7 @@ const fn row(operation: Operation, name: &'static str, method: Method, path: &'s
 }
 
 /// Every endpoint, the busiest first.
-pub static ENDPOINTS: [Endpoint; 24] = [
+pub static ENDPOINTS: [Endpoint; 26] = [
     row(Operation::Verify, "verify", Method::POST, "/v1/verify", ANYBODY, SMALL),
     row(Operation::Issue, "issue", Method::POST, "/v1/invoices", ISSUERS, DRAFT),
     row(Operation::IssueBulk, "issue_bulk", Method::POST, "/v1/invoices/bulk", ISSUERS, Body::Lines),
@@ -141,6 +145,8 @@ pub static ENDPOINTS: [Endpoint; 24] = [
     row(Operation::Page, "page", Method::GET, "/Q/{payload}", ANYBODY, Body::None),
     row(Operation::Page, "page_lower", Method::GET, "/q/{payload}", ANYBODY, Body::None),
     row(Operation::Keys, "keys", Method::GET, "/v1/keys", ANYBODY, Body::None),
+    row(Operation::RotateKey, "rotate_key", Method::POST, "/v1/keys/rotate", ADMINISTRATORS, SMALL),
+    row(Operation::RevokeKey, "revoke_key", Method::POST, "/v1/keys/revoke", ADMINISTRATORS, SMALL),
     row(Operation::Revocations, "revocations", Method::GET, "/v1/revocations", ANYBODY, Body::None),
     row(Operation::Inclusion, "inclusion", Method::GET, "/v1/proofs/inclusion", ANYBODY, Body::None),
     row(Operation::Consistency, "consistency", Method::GET, "/v1/proofs/consistency", ANYBODY, Body::None),

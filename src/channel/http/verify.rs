@@ -70,7 +70,7 @@ pub(super) async fn verify(mut request: Request) -> Handled {
                 let mut value = answer::to_json(&answered);
                 if wants_proof && let Some(object) = value.as_object_mut() {
                     let signed = engine.sign_answer(&question, &answered)?;
-                    object.insert("proof".into(), proof::to_json(&signed, engine.ledger().keys()));
+                    object.insert("proof".into(), proof::to_json(&signed, &engine.ledger().keys()));
                 }
                 Ok::<_, EngineError>(value.to_string().into_bytes())
             })

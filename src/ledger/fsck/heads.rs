@@ -7,8 +7,10 @@ use super::layout::Hash;
 use super::signatures::{Signatures, report_head};
 use super::sweep::{Step, Sweep};
 use crate::codec::event::Role;
+use crate::crypto::keyring::Enrolled;
 use crate::crypto::note::{Checkpoint, Note, NoteSignature, Origin, key_hash};
 use crate::crypto::sign::PublicKey;
+use crate::domain::time::UnixMillis;
 use crate::ledger::recovery::ORIGIN;
 use crate::ledger::store::StoreError;
 use crate::ledger::tables::{Heads, Leaves, Meta, Seals, Table as _};
@@ -18,7 +20,21 @@ use crate::ledger::value::{self, HeadRecord};
 struct Name {
     from: u64,
     origin: Origin,
-    keys: Vec<([u8; 4], PublicKey)>,
+    keys: Vec<([u8; 4], HeadKey)>,
+}
+
+/// A checkpoint key, and what the log says of it if it names any.
+#[derive(Clone, Copy)]
+struct HeadKey {
+    key: PublicKey,
+    said: Option<Enrolled>,
+}
+
+impl HeadKey {
+    /// Whether it signed the checkpoint of this size and time in its window and, if it was stolen, before that was said.
+    fn counts_for(&self, size: u64, time_ms: u64) -> bool {
+        self.said.is_none_or(|said| said.record.is_valid_at(UnixMillis(time_ms)) && said.compromised_at.is_none_or(|at| size <= at))
+    }
 }
 
 /// Under which names and by which keys checkpoints may be signed.
@@ -27,10 +43,12 @@ pub(super) struct HeadKeys(Vec<Name>);
 impl HeadKeys {
     /// By what the log says, and by `meta` for what it says nothing about: the name that it began under.
     pub(super) fn new(run: &Run<'_>, history: &History) -> HeadKeys {
-        let mut keys: Vec<PublicKey> = history.keys.iter().filter(|key| key.record.role() == Role::Checkpoint).map(|key| key.key).collect();
+        let named = history.keys.iter().filter(|key| key.record.role() == Role::Checkpoint);
+        let mut keys: Vec<HeadKey> = named.map(|key| HeadKey { key: key.key, said: Some(*key) }).collect();
         if keys.is_empty() {
             // The first checkpoints are signed before the log names its keys.
-            keys.extend(run.how.secrets.and_then(|keyring| PublicKey::parse(&keyring.checkpoint().key.public()).ok()));
+            let at_hand = run.how.secrets.and_then(|keyring| PublicKey::parse(&keyring.checkpoint().key.public()).ok());
+            keys.extend(at_hand.map(|key| HeadKey { key, said: None }));
         }
         let later = history.origins.iter().map(|(notice, origin)| (notice + 1, origin.clone()));
         let names = first_origin(run, &keys).map(|origin| (0, origin)).into_iter().chain(later);
@@ -38,7 +56,7 @@ impl HeadKeys {
             run.skip("signatures of checkpoints: the log names no checkpoint key and the secret keys are locked".to_owned());
         }
         let named = |(from, origin): (u64, Origin)| {
-            let keys = keys.iter().map(|key| (key_hash(origin.as_str(), &key.to_bytes()), *key)).collect();
+            let keys = keys.iter().map(|key| (key_hash(origin.as_str(), &key.key.to_bytes()), *key)).collect();
             Name { from, origin, keys }
         };
         HeadKeys(names.map(named).collect())
@@ -63,27 +81,34 @@ impl HeadKeys {
         if name.keys.is_empty() {
             return;
         }
+        // Several of our keys may have signed, as they do while one takes the place of another. Each signature must fit, and one must count.
         let ours = |line: &&NoteSignature| line.name == name.origin.as_str();
+        let mut counted = false;
         for (hash, key) in &name.keys {
             let mut lines = note.signatures().iter().filter(ours).filter(|line| line.key_hash == *hash);
             match (lines.next().map(|line| <[u8; 64]>::try_from(line.signature.as_slice())), lines.next()) {
                 (None, _) => {}
-                (Some(Ok(signature)), None) => return signatures.of_head(size, note.text(), signature, key),
-                (Some(_), _) => break,
+                (Some(Ok(signature)), None) => {
+                    signatures.of_head(size, note.text(), signature, &key.key);
+                    counted |= key.counts_for(size, head.time_ms);
+                }
+                (Some(_), _) => return report_head(run, size),
             }
         }
-        report_head(run, size);
+        if !counted {
+            report_head(run, size);
+        }
     }
 }
 
 /// The name that the log began under: as `meta` has it or, if that is damaged, as its first checkpoint says.
-fn first_origin(run: &Run<'_>, keys: &[PublicKey]) -> Option<Origin> {
+fn first_origin(run: &Run<'_>, keys: &[HeadKey]) -> Option<Origin> {
     let stored = |table, key: &[u8]| run.store.get_raw(table, &[key.to_vec()]).pop().and_then(Result::ok).flatten();
     let in_meta = stored(Meta::NAME, ORIGIN.as_bytes()).and_then(|bytes| String::from_utf8(bytes).ok()).and_then(|text| Origin::parse(&text));
     let first = stored(Heads::NAME, &0u64.to_be_bytes()).and_then(|bytes| value::decode::<HeadRecord>(&bytes).ok());
     let in_first = first.and_then(|head| {
         let stated = Checkpoint::parse(Note::parse(&head.note).ok()?.text()).ok()?.origin;
-        keys.iter().any(|key| Checkpoint::open(&head.note, &stated, key).is_ok()).then_some(stated)
+        keys.iter().any(|key| Checkpoint::open(&head.note, &stated, &key.key).is_ok()).then_some(stated)
     });
     let at = || At::Named(ORIGIN.to_owned());
     match (&in_meta, &in_first) {

@@ -128,7 +128,7 @@ impl History {
 
         let mut public = PublicKeys::new();
         for (index, record, _) in &keys {
-            if let Err(error) = public.enrol(*record) {
+            if let Err(error) = public.enrol(*record, *index) {
                 run.findings.add_with(Keys::NAME, At::Number(*index), "the log names a key that is none", error);
             }
         }

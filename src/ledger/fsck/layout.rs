@@ -3,7 +3,7 @@
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 
-use crate::codec::event::{KeyRecord, Role};
+use crate::codec::event::{KeyRecord, Role, Withdrawal};
 use crate::crypto::note::Origin;
 use crate::domain::time::UnixMillis;
 use crate::ledger::value::{self, AllotRecord};
@@ -145,7 +145,9 @@ pub(super) enum Said {
 
 /// Reads an event's data; `None` if they are laid out otherwise.
 pub(super) fn said(event: u8, index: u64, data: &[u8]) -> Option<Said> {
-    if data.first() != Some(&1) {
+    // A key that is withdrawn has a layout of its own, with the reason behind all else.
+    let is_withdrawal = event == KEY && data.first() == Some(&2);
+    if data.first() != Some(&1) && !is_withdrawal {
         return None;
     }
     let ends = |length: usize| data.len() == length;
@@ -161,8 +163,10 @@ pub(super) fn said(event: u8, index: u64, data: &[u8]) -> Option<Said> {
         KEY => {
             let role = Role::from_number(*data.get(2)?)?;
             let until = Some(u64_at(data, 53)).filter(|until| *until != u64::MAX).map(UnixMillis);
-            let stated = data.get(3..11).filter(|_| ends(61) && data[1] == 1 && data[11..13] == [0, 32])?;
+            let length = if is_withdrawal { 62 } else { 61 };
+            let stated = data.get(3..11).filter(|_| ends(length) && data[1] == 1 && data[11..13] == [0, 32])?;
             let record = KeyRecord::new(role, array_at(data, 13), UnixMillis(u64_at(data, 45)), until)?;
+            let record = if is_withdrawal { record.withdrawn_for(Withdrawal::from_number(data[61])?)? } else { record };
             Said::Key(Some(record).filter(|record| record.key_id().0 == stated)?)
         }
         REOPEN => {

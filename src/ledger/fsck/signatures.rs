@@ -9,7 +9,7 @@ use super::layout::Leaf;
 use crate::codec::event::Role;
 use crate::codec::leaf::KeyId;
 use crate::crypto::batch::{self, Claim};
-use crate::crypto::keyring::SignatureCheck;
+use crate::crypto::keyring::{Logged, SignatureCheck};
 use crate::crypto::sign::PublicKey;
 use crate::domain::time::UnixMillis;
 use crate::ledger::tables::{Heads, Seals, Table as _};
@@ -46,7 +46,7 @@ impl<'a> Signatures<'a> {
     pub(super) fn of_leaf(&mut self, index: u64, leaf: &Leaf, message: &[&[u8]], signature: [u8; 64]) {
         let (key_id, time) = (KeyId(leaf.key_id()), UnixMillis(leaf.time_ms()));
         let enrolled = self.history.keys.get(key_id);
-        match enrolled.filter(|enrolled| enrolled.record.role() == Role::Authority && enrolled.record.is_valid_at(time)) {
+        match enrolled.filter(|enrolled| enrolled.record.role() == Role::Authority && enrolled.counts_at(time, Logged::At(index))) {
             Some(enrolled) => self.add(message, signature, &enrolled.key, Of::Leaf { index, key_id, time }),
             None => self.report(Of::Leaf { index, key_id, time }),
         }
@@ -73,8 +73,9 @@ impl<'a> Signatures<'a> {
         if !batch::all_fit(&self.run.how.seed, claims) {
             for item in &self.items {
                 let fits = match item.of {
-                    Of::Leaf { key_id, time, .. } => {
-                        self.history.keys.check(Role::Authority, key_id, time, message(item), &item.signature) == SignatureCheck::Valid
+                    Of::Leaf { index, key_id, time } => {
+                        self.history.keys.check(Role::Authority, key_id, time, Logged::At(index), message(item), &item.signature)
+                            == SignatureCheck::Valid
                     }
                     Of::Head { .. } => item.key.verify(message(item), &item.signature),
                 };

@@ -61,8 +61,11 @@ impl Committer {
     pub(super) fn publish(&self, work: &Work) -> Result<(), LedgerError> {
         let frame = &work.frame;
         let published = Published { size: frame.size(), root: frame.root, note: frame.note.clone(), time: UnixMillis(frame.time_ms) };
-        self.shared.advance(published, |Front { book, edge, .. }| {
+        self.shared.advance(published, |Front { book, edge, keys, keyring, .. }| {
             *edge = Arc::clone(&work.edge);
+            if let Some((newer, in_use)) = &work.keys {
+                (*keys, *keyring) = (Arc::clone(newer), Some(Arc::clone(in_use)));
+            }
             for (index, entry) in (frame.first_index..).zip(&frame.entries) {
                 frame::enter(book, index, &entry.leaf, &entry.seal)?;
             }

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::{Job, Reply, Tools, answer};
-use crate::codec::event::Event;
+use crate::codec::event::{Event, EventData, Role};
 use crate::codec::leaf::Leaf;
 use crate::crypto::crossfoot::Crossfoot;
+use crate::crypto::hash;
+use crate::crypto::keyring::{Keyring, Logged, PublicKeys};
 use crate::crypto::merkle::{self, FullTile, Tree};
 use crate::crypto::note::Checkpoint;
 use crate::domain::allotment::NumberRange;
@@ -18,12 +20,12 @@ use crate::domain::time::UnixMillis;
 use crate::ledger::decide::{self, Decision, State, Unplaced};
 use crate::ledger::faults::{Bug, planted};
 use crate::ledger::frame::{self, Entry, Frame};
-use crate::ledger::recovery::{self, Standing};
+use crate::ledger::recovery::{self, Obstacle, Recovered, Standing};
 use crate::ledger::state::{self, Rows};
-use crate::ledger::submission::{Outcome, SealedEvent};
+use crate::ledger::submission::{Outcome, SealedEvent, Submission};
 use crate::ledger::tables::Invoices;
-use crate::ledger::value::InvRecord;
-use crate::ledger::{Book, LedgerError, Published, SubmitError};
+use crate::ledger::value::{EventSeal, InvRecord, InvoiceSeal, Seal};
+use crate::ledger::{Book, LedgerError, SubmitError};
 use crate::limits::{CLOCK_BEHIND_MAX_MS, FRAME_ENTRIES_MAX};
 
 /// The state that the log continues from.
@@ -32,6 +34,15 @@ pub(in crate::ledger) struct Head {
     pub(in crate::ledger) crossfoot: Crossfoot,
     pub(in crate::ledger) book: Book,
     pub(in crate::ledger) time: UnixMillis,
+    pub(in crate::ledger) keys: Arc<PublicKeys>,
+}
+
+impl Head {
+    pub(in crate::ledger) fn of(recovered: Recovered) -> Head {
+        let time = recovered.published().time;
+        let Recovered { tree, crossfoot, book, keys, .. } = recovered;
+        Head { tree, crossfoot, book, time, keys }
+    }
 }
 
 /// The open frame and who waits for it.
@@ -42,11 +53,13 @@ struct Pending {
     tiles: Vec<FullTile>,
     touched: Vec<InvoiceId>,
     waiters: Vec<(oneshot::Sender<Reply>, Outcome)>,
+    /// Something of it is about keys.
+    rekeyed: bool,
 }
 
 impl Pending {
     fn new(number: u64, first_index: u64) -> Pending {
-        Pending { number, first_index, entries: Vec::new(), tiles: Vec::new(), touched: Vec::new(), waiters: Vec::new() }
+        Pending { number, first_index, entries: Vec::new(), tiles: Vec::new(), touched: Vec::new(), waiters: Vec::new(), rekeyed: false }
     }
 }
 
@@ -58,6 +71,8 @@ pub(super) struct Work {
     /// Each once.
     pub(super) touched: Vec<InvoiceId>,
     pub(super) waiters: Vec<(oneshot::Sender<Reply>, Outcome)>,
+    /// The keys from this frame on, if it changes them: those of the log, and the secret ones in use.
+    pub(super) keys: Option<(Arc<PublicKeys>, Arc<Keyring>)>,
 }
 
 /// Decides on the newest state there is.
@@ -68,6 +83,10 @@ pub(in crate::ledger) struct Decider {
     /// With everything decided, published or not.
     book: Book,
     time: UnixMillis,
+    /// With everything decided, as the book.
+    keys: Arc<PublicKeys>,
+    /// In use by these.
+    keyring: Arc<Keyring>,
     /// Rows that this submission has read from the database: the published versions for the overlay.
     fetched: RefCell<HashMap<InvoiceId, Option<Arc<InvRecord>>>>,
     pending: Pending,
@@ -75,8 +94,9 @@ pub(in crate::ledger) struct Decider {
 
 impl Decider {
     pub(in crate::ledger) fn new(tools: Tools, head: Head) -> Decider {
-        let Head { tree, crossfoot, book, time } = head;
-        Decider { pending: Pending::new(0, tree.size()), tools, tree, crossfoot, book, time, fetched: RefCell::default() }
+        let Head { tree, crossfoot, book, time, keys } = head;
+        let keyring = Arc::clone(&tools.signer.keyring);
+        Decider { pending: Pending::new(0, tree.size()), tools, tree, crossfoot, book, time, keys, keyring, fetched: RefCell::default() }
     }
 
     /// Whether somebody waits for the open frame.
@@ -103,6 +123,9 @@ impl Decider {
         if now.0 + CLOCK_BEHIND_MAX_MS < self.time.0 {
             return answer(job.reply, Err(SubmitError::ClockBehind { now, head: self.time }));
         }
+        if let Err(error) = self.may_change_keys(&job.submission, now) {
+            return answer(job.reply, Err(error));
+        }
         self.fetched.borrow_mut().clear();
         let next_index = self.pending.first_index + self.pending.entries.len() as u64;
         let outcome = match decide::decide(self, job.submission, next_index) {
@@ -124,6 +147,10 @@ impl Decider {
         self.time = self.time.max(now);
         for (index, Unplaced { leaf, seal, body }) in (first_index..).zip(entries) {
             let leaf = Leaf { time_ms: self.time.0, ..leaf };
+            if let (Event::Key, Seal::Event(event)) = (leaf.event, &seal) {
+                self.enrol(index, &event.data)?;
+            }
+            let (leaf, seal) = self.signed_by_key_in_force(index, leaf, seal);
             let bytes = leaf.encode();
             state::fold(self, index, &leaf, &seal)?;
             if planted(Bug::ApplyTwice) {
@@ -139,6 +166,61 @@ impl Decider {
             self.pending.entries.push(Entry { leaf, seal, body });
         }
         Ok(())
+    }
+
+    /// Whether key events fit the time at which they would be logged.
+    fn may_change_keys(&self, submission: &Submission, now: UnixMillis) -> Result<(), SubmitError> {
+        let Submission::Keys { events } = submission else { return Ok(()) };
+        let time = self.time.max(now);
+        for event in events {
+            let Ok(EventData::Key(record)) = EventData::decode(Event::Key, &event.data) else { continue };
+            // A key that counts only from later on could not sign what follows its leaf.
+            if time < record.valid_from() {
+                return Err(SubmitError::ClockBehind { now, head: record.valid_from() });
+            }
+            // What the key signed up to now must go on to count.
+            let counts_now = self.keys.get(record.key_id()).is_none_or(|key| key.record.is_valid_at(time));
+            if counts_now && !record.is_valid_at(time) {
+                return Err(SubmitError::Late);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in what a key event says: from its own leaf on.
+    fn enrol(&mut self, index: u64, data: &[u8]) -> Result<(), LedgerError> {
+        let broken = |reason: String| LedgerError::broken(index, reason);
+        let EventData::Key(record) = EventData::decode(Event::Key, data).map_err(|error| broken(format!("key event: {error}")))? else {
+            return Err(broken("a key event without a key".into()));
+        };
+        Arc::make_mut(&mut self.keys).enrol(record, index).map_err(|error| broken(format!("key {}: {error}", record.key_id())))?;
+        self.keyring = match self.tools.shared.keyring(&self.keys) {
+            Some(Ok(keyring)) => keyring,
+            Some(Err(role)) => return Err(LedgerError::Stopped(Obstacle::NoKey { role }.to_string())),
+            None => return Err(LedgerError::Stopped(Obstacle::KeysLocked.to_string())),
+        };
+        self.pending.rekeyed = true;
+        Ok(())
+    }
+
+    /// What was signed before its key was replaced, and comes after the end of that key, is signed anew: its submitter has no part in rotations.
+    fn signed_by_key_in_force(&self, index: u64, leaf: Leaf, seal: Seal) -> (Leaf, Seal) {
+        let counts = self.keys.get(leaf.key_id).is_some_and(|key| key.counts_at(UnixMillis(leaf.time_ms), Logged::At(index)));
+        if counts || !self.keys.names(Role::Authority) {
+            return (leaf, seal);
+        }
+        let authority = self.keyring.authority();
+        let seal = match seal {
+            Seal::Invoice(invoice) => {
+                let signature = authority.key.sign(&hash::invoice_message(&invoice.face, &invoice.rest_digest));
+                Seal::Invoice(InvoiceSeal { signature, ..invoice })
+            }
+            Seal::Event(event) => {
+                let signature = authority.key.sign(&hash::event_message(leaf.event, &event.salt, &event.data));
+                Seal::Event(EventSeal { signature, ..event })
+            }
+        };
+        (Leaf { key_id: authority.key_id, ..leaf }, seal)
     }
 
     /// Closes the open frame and gives it to be committed; if nothing in it needs a commit, its waiters are answered at once.
@@ -180,12 +262,12 @@ impl Decider {
     }
 
     fn sign(&self, pending: Pending, size: u64, root: merkle::Hash) -> Work {
-        let signer = &self.tools.signer;
-        let checkpoint = Checkpoint { origin: signer.origin.clone(), size, root };
-        let note = checkpoint.sign(&signer.keyring.checkpoint().key).encode();
+        let checkpoint = Checkpoint { origin: self.tools.signer.origin.clone(), size, root };
+        let note = self.keyring.sign_checkpoint(&checkpoint, &self.keys, self.time).encode();
+        let keys = pending.rekeyed.then(|| (Arc::clone(&self.keys), Arc::clone(&self.keyring)));
         let frame = Frame { first_index: pending.first_index, entries: pending.entries, tiles: pending.tiles, note, root, time_ms: self.time.0 };
         let edge = Arc::new(self.tree.right_edge());
-        Work { number: pending.number, frame, edge, touched: pending.touched, waiters: pending.waiters }
+        Work { number: pending.number, frame, edge, touched: pending.touched, waiters: pending.waiters, keys }
     }
 
     /// Tries to go on after trouble with the disk. If that fails because of the disk, it is tried again later.
@@ -198,32 +280,36 @@ impl Decider {
 
     /// Opens the database anew and goes on from what is on disk, as after a crash.
     fn resume(&mut self) -> Result<(), LedgerError> {
-        let Tools { store, shared, lock, signer, .. } = &self.tools;
+        let Tools { store, shared, lock, .. } = &self.tools;
         store.home().probe(lock.path())?;
         store.reopen()?;
-        let recovered = recovery::recover(store, Some(&signer.keyring))?;
+        let recovered = recovery::recover(store, Some(&self.keyring))?;
         let (size, published) = (recovered.checkpoint.size, shared.published());
         if size < published.size || recovery::root_at(store, published.size)? != published.root {
             return Err(LedgerError::broken(published.size, "after trouble with the disk, published leaves are gone".into()));
         }
-        if let Standing::Refuses(obstacle) = recovery::standing(store, lock, &recovered, Some(&signer.keyring))? {
+        if let Standing::Refuses(obstacle) = recovery::standing(store, lock, &recovered, Some(&self.keyring))? {
             return Err(LedgerError::Stopped(obstacle.to_string()));
         }
         recovery::advance_lock(lock, &recovered)?;
-        let newest = recovered.published();
-        let head = Head { time: newest.time, tree: recovered.tree, crossfoot: recovered.crossfoot, book: recovered.book };
-        self.take_over(newest, head);
+        // A rotation may have been under way: the log on disk says which keys are in use.
+        self.keyring = match shared.keyring(&recovered.keys) {
+            Some(Ok(keyring)) => keyring,
+            Some(Err(role)) => return Err(LedgerError::Stopped(Obstacle::NoKey { role }.to_string())),
+            None => return Err(LedgerError::Stopped(Obstacle::KeysLocked.to_string())),
+        };
+        self.take_over(recovered);
         Ok(())
     }
 
-    fn take_over(&mut self, newest: Published, head: Head) {
-        self.pending = Pending::new(self.pending.number + 1, head.tree.size());
+    fn take_over(&mut self, recovered: Recovered) {
+        self.pending = Pending::new(self.pending.number + 1, recovered.tree.size());
         let shared = &self.tools.shared;
         // Readers see the new size before the overlay forgets what they would have seen at the old one.
-        shared.replace_front(newest, Arc::new(head.tree.right_edge()), head.book.clone());
+        shared.replace_front(recovered.front(Some(&self.keyring)));
         shared.overlay.clear();
         shared.end_trouble();
-        Head { tree: self.tree, crossfoot: self.crossfoot, book: self.book, time: self.time } = head;
+        Head { tree: self.tree, crossfoot: self.crossfoot, book: self.book, time: self.time, keys: self.keys } = Head::of(recovered);
     }
 }
 
@@ -273,7 +359,7 @@ impl State for Decider {
     }
 
     fn id_tag(&self, id: InvoiceId) -> [u8; 32] {
-        self.tools.signer.keyring.id_tag(id)
+        self.keyring.id_tag(id)
     }
 }
 

@@ -81,6 +81,7 @@ impl Standing {
             Some(Obstacle::TwoHistories { .. }) => Standing::TwoHistories,
             Some(Obstacle::Copied { .. }) => Standing::Copied,
             Some(Obstacle::Unsaid { .. }) => Standing::Unsaid,
+            Some(obstacle @ Obstacle::NoKey { .. }) => panic!("{obstacle}"),
         }
     }
 

@@ -240,7 +240,7 @@ impl Model {
                 }
                 Ok((Event::AllotmentStatus, None, None))
             }
-            Submission::Key { .. } => Ok((Event::Key, None, None)),
+            Submission::Keys { .. } => Ok((Event::Key, None, None)),
         }
     }
 
@@ -310,12 +310,12 @@ impl Model {
             Submission::Void { event: sealed, .. }
             | Submission::Status { event: sealed, .. }
             | Submission::Allot { event: sealed, .. }
-            | Submission::AllotmentStatus { event: sealed, .. }
-            | Submission::Key { event: sealed } => {
+            | Submission::AllotmentStatus { event: sealed, .. } => {
                 let kind = ref_index.and_then(|index| self.invoices.values().find(|row| row.index == index)).map(|row| face(row).kind);
                 let id_tag = reference.map_or([0; 32], |(tagged, _)| self.keyring.id_tag(tagged));
                 vec![Entry::of_event(event, kind, false, time_ms, ref_index, id_tag, sealed)]
             }
+            Submission::Keys { events } => events.iter().map(|sealed| Entry::of_event(event, None, false, time_ms, None, [0; 32], sealed)).collect(),
         }
     }
 

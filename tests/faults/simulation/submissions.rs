@@ -93,7 +93,8 @@ impl Submissions {
         let keyring = Arc::clone(&sealer.keyring);
         let keys = [(Role::Authority, keyring.authority()), (Role::Answering, keyring.answering()), (Role::Checkpoint, keyring.checkpoint())];
         let keys = keys.map(|(role, signer)| KeyRecord::new(role, signer.key.public(), today().start(), None).expect("a key"));
-        let keys = keys.into_iter().map(|key| Submission::Key { event: issue::event_of(&EventData::Key(key), sealer.salt(), &keyring) }).collect();
+        let keys =
+            keys.into_iter().map(|key| Submission::Keys { events: vec![issue::event_of(&EventData::Key(key), sealer.salt(), &keyring)] }).collect();
 
         let mut allotments: Vec<_> = KINDS.map(|kind| issue::allot(allotment(kind, seller(), 1, NUMBERS - 1), &keyring, sealer.salt())).into();
         allotments.push(issue::allot(allotment(Kind::Ordinary, other_seller(), NUMBERS, NUMBERS), &keyring, sealer.salt()));

@@ -150,7 +150,7 @@ pub fn log_keys() -> &'static PublicKeys {
         for (role, signer) in
             [(Role::Authority, keyring.authority()), (Role::Answering, keyring.answering()), (Role::Checkpoint, keyring.checkpoint())]
         {
-            keys.enrol(KeyRecord::new(role, signer.key.public(), UnixMillis(0), None).expect("a record")).expect("a sound key");
+            keys.enrol(KeyRecord::new(role, signer.key.public(), UnixMillis(0), None).expect("a record"), 0).expect("a sound key");
         }
         keys
     })

@@ -16,8 +16,7 @@ use fapiao::cli::sample;
 use fapiao::codec::canonical;
 use fapiao::codec::event::Algorithm;
 use fapiao::crypto::keyfile::{self, KdfCost};
-use fapiao::crypto::keyring::{Keyring, Role};
-use fapiao::crypto::note::Checkpoint;
+use fapiao::crypto::keyring::{Enrolled, Keyring, Role};
 use fapiao::crypto::sign::SigningKey;
 use fapiao::crypto::{hash, merkle};
 use fapiao::domain::allotment::{Allotment, Mark, NumberRange};
@@ -451,9 +450,8 @@ pub(crate) fn tree_bytes(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 pub(crate) fn receipt_is_sound(engine: &Engine, full: &FullReceipt) {
     let FullReceipt { receipt, salt } = full;
     let keys = engine.ledger().keys();
-    let checkpoint_keys: Vec<_> = keys.iter().filter(|key| key.record.role() == Role::Checkpoint).collect();
-    let [checkpoint_key] = checkpoint_keys[..] else { panic!("one checkpoint key") };
-    let (checkpoint, _) = Checkpoint::open(&receipt.note, engine.ledger().origin(), &checkpoint_key.key).expect("signed");
+    let sound = |key: &Enrolled, size| key.compromised_at.is_none_or(|at| size <= at);
+    let checkpoint = keys.open_checkpoint(&receipt.note, engine.ledger().origin(), sound).expect("signed");
     assert_eq!(checkpoint.size, receipt.size);
     let leaf_hash = merkle::leaf_hash(&receipt.leaf.encode());
     assert!(merkle::verify_inclusion(&leaf_hash, receipt.index, checkpoint.size, &receipt.path, &checkpoint.root));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use fapiao::codec::event::{EventData, Notice};
+use fapiao::crypto::keyring::Keyring;
 use fapiao::crypto::note::Origin;
 use fapiao::issue;
 use fapiao::ledger::{DERIVED, Ledger, LedgerError, Reopening, SubmitError};
@@ -209,7 +210,7 @@ impl World {
         self.attempted = Some(size + 1);
         self.doing = Doing::Reopening;
         let reason = notice.reason.clone();
-        let sign = |data: &EventData| issue::event_of(data, salt, &keyring);
+        let sign = |data: &EventData, keyring: &Keyring| issue::event_of(data, salt, keyring);
         let reopened = Ledger::reopen(Reopening { opening: self.opening(), log_id, reason, sign: &sign });
         self.say(|| format!("reopen: {}", said(&reopened)));
         match reopened {

@@ -143,7 +143,7 @@ impl World {
         let fitting = match error {
             SubmitError::Unavailable(_) => self.troubled,
             SubmitError::Poisoned(_) => self.damaged.is_some() || self.lock_damaged,
-            SubmitError::ReadOnly(_) | SubmitError::ClockBehind { .. } | SubmitError::Closing => false,
+            SubmitError::ReadOnly(_) | SubmitError::ClockBehind { .. } | SubmitError::Late | SubmitError::Closing => false,
         };
         ensure!(fitting, "with nothing wrong that would explain it: {error}");
         Ok(())
@@ -274,6 +274,7 @@ fn reason(error: &SubmitError) -> &'static str {
         SubmitError::ReadOnly(_) => "read only",
         SubmitError::ClockBehind { .. } => "clock behind",
         SubmitError::Unavailable(_) => "unavailable",
+        SubmitError::Late => "late",
         SubmitError::Closing => "closing",
     }
 }
@@ -291,6 +292,6 @@ fn named(submission: &Submission) -> String {
         Submission::Status { id, mark, .. } => format!("{} {id}", mark.name()),
         Submission::Allot { allotment, .. } => format!("allot {:?}", allotment.range),
         Submission::AllotmentStatus { range, mark, .. } => format!("{} {range:?}", mark.name()),
-        Submission::Key { .. } => "key".into(),
+        Submission::Keys { .. } => "keys".into(),
     }
 }

@@ -1,0 +1,198 @@
+//! Rotation (密钥轮换) and revocation (吊销): a new secret key goes into the key file first, then the log names it and closes the window of the one it
+//! replaces, in one commit.
+//!
+//! A crash in between leaves a key in the file that the log does not name: it signs nothing, and the next rotation of that role takes it. A key that the
+//! log names is in the file, because the file is on disk before anything is submitted. Keys that were replaced stay in the file: a backup from before the
+//! rotation knows no others.
+
+use std::sync::PoisonError;
+
+use super::audit::DONE;
+use super::submitting::Submitted;
+use super::{Engine, EngineError, keyring_path, random, read_bounded, replace_private};
+use crate::codec::event::{EventData, KeyRecord, Role, Withdrawal};
+use crate::codec::leaf::KeyId;
+use crate::crypto::keyring::{Keyring, PublicKeys, SecretKey};
+use crate::domain::audit::Act;
+use crate::domain::caller::Caller;
+use crate::domain::time::UnixMillis;
+use crate::issue;
+use crate::ledger::Submission;
+use crate::limits::{KEY_FILE_BYTES_MAX, KEY_OVERLAP_MAX_MS, KEY_OVERLAP_MIN_MS, PUBLIC_KEYS_MAX};
+
+/// A key that took the place of another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rotated {
+    /// What both are for.
+    pub role: Role,
+    /// The key that is in use from now on.
+    pub key_id: KeyId,
+    /// The key that was.
+    pub replaced: KeyId,
+    /// First instant at which the replaced key counts no more; a data key goes on to open what it sealed.
+    pub until: Option<UnixMillis>,
+    /// Leaf that names the new key; data keys are not in the log.
+    pub index: Option<u64>,
+}
+
+/// Why a key is not rotated or revoked like this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RotationFault {
+    /// It links the events of one invoice.
+    #[error("the tag key never rotates: with another one nobody could find the events of an older invoice")]
+    TagKey,
+    /// It is not ours.
+    #[error("issuers hold their own keys; register another one with the caller")]
+    IssuerKey,
+    /// Nobody would have heard of the new key.
+    #[error("an overlap is {} s to 366 days", KEY_OVERLAP_MIN_MS / 1_000)]
+    Overlap,
+    /// There is nothing to revoke.
+    #[error("a data key is not revoked: what it sealed stays sealed with it; rotate it, and new bodies are sealed with another")]
+    DataKey,
+    /// Nothing could be signed without it.
+    #[error("key {0} is in use; replace it in the same act: fapiao keys rotate --role {role} --revoke REASON", role = .1.name())]
+    InUse(KeyId, Role),
+    /// The log names no such key.
+    #[error("the log names no key {0}")]
+    NoSuchKey(KeyId),
+    /// Once and for ever.
+    #[error("key {0} was revoked before")]
+    Revoked(KeyId),
+    /// More than a list of keys holds.
+    #[error("the log names {PUBLIC_KEYS_MAX} keys, and a list of keys holds no more")]
+    TooMany,
+    /// Answered otherwise than key events are.
+    #[error("the key event was not logged")]
+    NotLogged,
+}
+
+impl Engine {
+    /// Puts a new key in the place of the one of this role that is in use, and revokes that one if a reason is given. The replaced key counts on for
+    /// `overlap_ms`, if it is not revoked; signatures that were made in time count for ever, but those of a compromised key only as far as they are in the
+    /// log by now.
+    pub fn rotate(&self, role: Role, overlap_ms: u64, revoke: Option<Withdrawal>, by: &Caller) -> Result<Rotated, EngineError> {
+        let _turn = self.rotating.lock().unwrap_or_else(PoisonError::into_inner);
+        match (role, revoke) {
+            (Role::Tag, _) => return Err(EngineError::Rotation(RotationFault::TagKey)),
+            (Role::Issuer, _) => return Err(EngineError::Rotation(RotationFault::IssuerKey)),
+            (Role::Data, Some(_)) => return Err(EngineError::Rotation(RotationFault::DataKey)),
+            (Role::Authority | Role::Answering | Role::Checkpoint | Role::Data, _) => {}
+        }
+        if !(KEY_OVERLAP_MIN_MS..=KEY_OVERLAP_MAX_MS).contains(&overlap_ms) {
+            return Err(EngineError::Rotation(RotationFault::Overlap));
+        }
+        let (in_use, log) = (self.keyring()?, self.ledger.keys());
+        self.ledger.may_write()?;
+        let rotated = if role == Role::Data {
+            let (replaced, _) = in_use.data();
+            let key_id = self.add_key(role, &log)?;
+            Rotated { role, key_id, replaced, until: None, index: None }
+        } else {
+            if log.len() >= PUBLIC_KEYS_MAX {
+                return Err(EngineError::Rotation(RotationFault::TooMany));
+            }
+            let key_id = self.add_key(role, &log)?;
+            self.replace(role, key_id, if revoke.is_some() { KEY_OVERLAP_MIN_MS } else { overlap_ms }, revoke, &in_use, &log)?
+        };
+        let subject = format!("rotate {} {} {}", role.name(), rotated.replaced, rotated.key_id);
+        self.record(by, Act::KeysUsed, &subject, revoke.map_or(DONE, Withdrawal::name))?;
+        Ok(rotated)
+    }
+
+    /// Withdraws a key that is no longer in use. Returns the leaf that says so: what a compromised key signed counts only if it was logged before.
+    pub fn revoke_key(&self, key_id: KeyId, reason: Withdrawal, by: &Caller) -> Result<u64, EngineError> {
+        let _turn = self.rotating.lock().unwrap_or_else(PoisonError::into_inner);
+        let (in_use, log) = (self.keyring()?, self.ledger.keys());
+        self.ledger.may_write()?;
+        let known = *log.get(key_id).ok_or(EngineError::Rotation(RotationFault::NoSuchKey(key_id)))?;
+        if known.is_in_force() {
+            return Err(EngineError::Rotation(RotationFault::InUse(key_id, known.record.role())));
+        }
+        // That it was stolen may turn out later.
+        if known.compromised_at.is_some() || (known.record.withdrawn().is_some() && reason != Withdrawal::Compromised) {
+            return Err(EngineError::Rotation(RotationFault::Revoked(key_id)));
+        }
+        let record = closing(&known.record, UnixMillis(self.now().0 + KEY_OVERLAP_MIN_MS)).and_then(|record| record.withdrawn_for(reason));
+        let record = record.ok_or(EngineError::Rotation(RotationFault::NotLogged))?;
+        let event = issue::event_of(&EventData::Key(record), random()?, &in_use);
+        let index = self.log_keys(vec![event])?;
+        self.record(by, Act::KeysUsed, &format!("revoke {} {key_id}", record.role().name()), reason.name())?;
+        Ok(index)
+    }
+
+    /// Puts another key of this role into the key file, or finds the one that an interrupted rotation left there.
+    fn add_key(&self, role: Role, log: &PublicKeys) -> Result<KeyId, EngineError> {
+        let passkey = self.passkey.as_ref().ok_or(EngineError::Locked)?;
+        let path = keyring_path(self.ledger.directory());
+        let failed = |error| EngineError::Keyring { path: path.clone(), error };
+        let ring = passkey.open(&read_bounded(&path, KEY_FILE_BYTES_MAX)?).map_err(failed)?;
+        let (ring, key_id) = match ring.unnamed(role, log).map(SecretKey::key_id) {
+            Some(left) => (ring, left),
+            None => {
+                let key = match SecretKey::signing(role, random()?) {
+                    Some(key) => Some(key),
+                    None => SecretKey::symmetric(role, KeyId(random()?), random()?),
+                };
+                let key = key.unwrap_or_else(|| unreachable!("a key signs or it does not"));
+                let key_id = key.key_id();
+                let ring = ring.with(key, log, self.now())?;
+                let sealed = passkey.seal(&ring, &random()?).map_err(failed)?;
+                // A file that could not be opened again would be the end of the ledger.
+                let ring = passkey.open(&sealed).map_err(failed)?;
+                replace_private(&path, &sealed)?;
+                (ring, key_id)
+            }
+        };
+        self.ledger.hold(ring);
+        Ok(key_id)
+    }
+
+    /// Logs that the key of this id, which is in the file, replaces those of its role that are in force.
+    fn replace(
+        &self,
+        role: Role,
+        key_id: KeyId,
+        overlap_ms: u64,
+        revoke: Option<Withdrawal>,
+        in_use: &Keyring,
+        log: &PublicKeys,
+    ) -> Result<Rotated, EngineError> {
+        let not_logged = || EngineError::Rotation(RotationFault::NotLogged);
+        let now = self.now();
+        let until = UnixMillis(now.0 + overlap_ms);
+        let held = self.keyring()?;
+        let newer = held.keys().iter().find(|key| key.key_id() == key_id).ok_or_else(not_logged)?;
+        let record = newer.public().and_then(|public| KeyRecord::new(role, public, now, None)).ok_or_else(not_logged)?;
+        // The old authority vouches for its successor; the end of the old key is said by the new one, as nothing that a stolen key says may count.
+        let mut events = vec![issue::event_of(&EventData::Key(record), random()?, in_use)];
+        let successor = if role == Role::Authority { newer.signer() } else { in_use.authority().clone() };
+        let replaced = log.iter().filter(|key| key.record.role() == role && key.is_in_force());
+        let (mut last, mut ends) = (None, until);
+        for key in replaced {
+            let closed = closing(&key.record, until).ok_or_else(not_logged)?;
+            ends = closed.valid_until().unwrap_or(until);
+            let closed = match revoke {
+                Some(reason) => closed.withdrawn_for(reason).ok_or_else(not_logged)?,
+                None => closed,
+            };
+            events.push(issue::event_by(&EventData::Key(closed), random()?, &successor));
+            last = Some(closed.key_id());
+        }
+        let replaced = last.ok_or_else(not_logged)?;
+        let index = self.log_keys(events)?;
+        Ok(Rotated { role, key_id, replaced, until: Some(ends), index: Some(index) })
+    }
+
+    fn log_keys(&self, events: Vec<crate::ledger::SealedEvent>) -> Result<u64, EngineError> {
+        match self.decide(Submission::Keys { events })? {
+            Submitted::Logged(logged) => Ok(logged.index),
+            Submitted::Faulty(_) | Submitted::Refused(_) => Err(EngineError::Rotation(RotationFault::NotLogged)),
+        }
+    }
+}
+
+/// The record with its window ending at `until`, or where it ends already.
+fn closing(record: &KeyRecord, until: UnixMillis) -> Option<KeyRecord> {
+    record.closed(record.valid_until().map_or(until, |ends| ends.min(until)).max(UnixMillis(record.valid_from().0 + 1)))
+}
