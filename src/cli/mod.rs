@@ -196,7 +196,7 @@ impl Failure {
 /// Runs the program on the process's arguments.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
-    let outcome = match cli.command {
+    let outcome = keep_out_of_core_dumps().and_then(|()| match cli.command {
         Command::Demo(command) => command.run(),
         Command::Keys(command) => command.run(),
         Command::Allot(command) => command.run(),
@@ -216,7 +216,7 @@ pub fn run() -> ExitCode {
         Command::Ledger(command) => command.run(),
         Command::Load(command) => command.run(),
         Command::Proof(command) => command.run(),
-    };
+    });
     let exit = match outcome {
         Ok(exit) => exit,
         // Whoever reads us has read enough: `fapiao … | head` is no failure.
@@ -231,6 +231,14 @@ pub fn run() -> ExitCode {
         }
     };
     ExitCode::from(exit as u8)
+}
+
+/// Keys and passphrases lie in memory: no dump of it is written, neither to a file nor to a program that collects them, and other processes of the same
+/// user cannot look into it.
+fn keep_out_of_core_dumps() -> Result<(), Failure> {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    setrlimit(Resource::Core, none).and_then(|()| set_dumpable_behavior(DumpableBehavior::NotDumpable)).map_err(|error| Failure::Stream(error.into()))
 }
 
 /// Prints a line of text, or its JSON with `--json`.

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::Failure;
 use super::remote::{Remote, ServerOptions};
-use crate::engine::{Config, Engine, keyring_path, read_bounded};
+use crate::engine::{Config, Engine, keyring_path, read_secret};
 
 /// Passphrases are read up to this length, bytes.
 const PASSPHRASE_BYTES_MAX: usize = 4_096;
@@ -108,7 +108,7 @@ pub(super) fn passphrase_from(named: Option<&Path>, directory: &Path) -> Result<
         None if beside.exists() => &beside,
         None => return Ok(None),
     };
-    let bytes = Zeroizing::new(read_bounded(path, PASSPHRASE_BYTES_MAX)?);
+    let bytes = read_secret(path, PASSPHRASE_BYTES_MAX)?;
     let text = std::str::from_utf8(&bytes).map_err(|_| Failure::Usage(format!("{}: the passphrase is not UTF-8", path.display())))?;
     Ok(Some(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned())))
 }

@@ -76,14 +76,21 @@ impl std::fmt::Debug for Passkey {
 
 impl Passkey {
     fn derive(passphrase: &str, salt: [u8; 16], cost: KdfCost) -> Result<Passkey, KeyFileError> {
-        let argon2 = argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, cost.params().ok_or(KeyFileError::Cost)?);
+        let params = cost.params().ok_or(KeyFileError::Cost)?;
+        // Its memory is ours, so that it is wiped; a file may ask for more than there is.
+        let mut blocks = Zeroizing::new(Vec::new());
+        blocks.try_reserve_exact(params.block_count()).map_err(|_| KeyFileError::Cost)?;
+        blocks.resize(params.block_count(), argon2::Block::new());
+        let argon2 = argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params);
         let mut key = Zeroizing::new([0; 32]);
-        argon2.hash_password_into(passphrase.as_bytes(), &salt, key.as_mut()).map_err(|_| KeyFileError::Cost)?;
+        let derived = argon2.hash_password_into_with_memory(passphrase.as_bytes(), &salt, key.as_mut(), blocks.as_mut_slice());
+        derived.map_err(|_| KeyFileError::Cost)?;
         Ok(Passkey { cost, salt, key })
     }
 
     fn cipher(&self) -> XChaCha20Poly1305 {
-        XChaCha20Poly1305::new(&Key::from(*self.key))
+        let key: &Key = (&*self.key).into();
+        XChaCha20Poly1305::new(key)
     }
 
     /// The key file under the same passphrase and salt. `nonce` is random and used once.
@@ -150,8 +157,8 @@ fn read_key(reader: &mut Reader<'_>) -> Result<SecretKey, DecodeError> {
     let algorithm = reader.value("algorithm", Reader::u8, Algorithm::from_number)?;
     let role = reader.value("role", Reader::u8, |number| Role::from_number(number).filter(|role| role.algorithm() == algorithm))?;
     let key_id = KeyId(reader.array()?);
-    let secret = reader.array()?;
-    let key = SecretKey::signing(role, secret).or_else(|| SecretKey::symmetric(role, key_id, secret));
+    let secret = Zeroizing::new(reader.array()?);
+    let key = SecretKey::signing(role, secret.clone()).or_else(|| SecretKey::symmetric(role, key_id, secret));
     match key.filter(|key| key.key_id() == key_id) {
         Some(key) => Ok(key),
         None => reader.fault(start + 2, DecodeReason::OutOfRange("key id")),

@@ -171,15 +171,16 @@ pub struct SecretKey {
 
 impl SecretKey {
     /// A signing key of this role, from its seed; its id is that of its public key. `None` for the roles tag and data.
-    pub fn signing(role: Role, seed: [u8; 32]) -> Option<SecretKey> {
+    pub fn signing(role: Role, seed: impl Into<Zeroizing<[u8; 32]>>) -> Option<SecretKey> {
+        let seed = seed.into();
         let public = SigningKey::from_seed(&seed).public();
         let key_id = hash::key_id(Algorithm::Ed25519, role, &public);
-        (role.algorithm() == Algorithm::Ed25519).then(|| SecretKey { role, key_id, secret: Zeroizing::new(seed) })
+        (role.algorithm() == Algorithm::Ed25519).then_some(SecretKey { role, key_id, secret: seed })
     }
 
     /// A tag or data key, with a random id. `None` for the signing roles.
-    pub fn symmetric(role: Role, key_id: KeyId, secret: [u8; 32]) -> Option<SecretKey> {
-        (role.algorithm() != Algorithm::Ed25519).then(|| SecretKey { role, key_id, secret: Zeroizing::new(secret) })
+    pub fn symmetric(role: Role, key_id: KeyId, secret: impl Into<Zeroizing<[u8; 32]>>) -> Option<SecretKey> {
+        (role.algorithm() != Algorithm::Ed25519).then(|| SecretKey { role, key_id, secret: secret.into() })
     }
 
     /// What it is for.
@@ -317,7 +318,7 @@ impl Keyring {
     }
 
     /// The keyring of a new ledger, all its randomness given: seeds of authority, answering and checkpoint, then tag and data key with their ids.
-    pub fn found(seeds: [[u8; 32]; 3], tag: (KeyId, [u8; 32]), data: (KeyId, [u8; 32])) -> Result<Keyring, KeyringError> {
+    pub fn found<S: Into<Zeroizing<[u8; 32]>>>(seeds: [S; 3], tag: (KeyId, S), data: (KeyId, S)) -> Result<Keyring, KeyringError> {
         let [authority, answering, checkpoint] = seeds;
         let keys = [
             SecretKey::signing(Role::Authority, authority),

@@ -5,6 +5,8 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
+use zeroize::Zeroizing;
+
 use super::EngineError;
 
 /// Writes a file that only its owner may read, durably, refusing to replace one.
@@ -50,6 +52,27 @@ fn write_new(path: &Path, bytes: &[u8], directory_mode: u32, mode: u32) -> Resul
         file.sync_all()
     };
     write().map_err(|error| EngineError::File { path: path.into(), error })
+}
+
+/// Reads a secret of at most `limit` bytes, of which nothing stays in memory: a buffer that grew would leave what it held behind.
+pub fn read_secret(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, EngineError> {
+    let failed = |error| EngineError::File { path: path.into(), error };
+    let mut bytes = Zeroizing::new(vec![0; limit + 1]);
+    let mut file = File::open(path).map_err(failed)?;
+    let mut length = 0;
+    while let Some(rest) = bytes.get_mut(length..).filter(|rest| !rest.is_empty()) {
+        match file.read(rest) {
+            Ok(0) => break,
+            Ok(read) => length += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    if length > limit {
+        return Err(failed(io::Error::other(format!("larger than {limit} bytes"))));
+    }
+    bytes.truncate(length);
+    Ok(bytes)
 }
 
 /// Reads a file of at most `limit` bytes.

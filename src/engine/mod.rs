@@ -40,7 +40,7 @@ use crate::verify::verdict::Verdict;
 
 pub use asking::{Asked, Counting};
 pub use callers::{EnrolmentFault, Listed, NewCaller, Territory};
-pub use files::{read_bounded, replace_private, replace_public, write_private, write_public};
+pub use files::{read_bounded, read_secret, replace_private, replace_public, write_private, write_public};
 pub use resubmit::Resubmitted;
 pub use rotation::{Rotated, RotationFault};
 pub use submitting::{Logged, Pending, Submitted};
@@ -250,6 +250,13 @@ pub fn random<const N: usize>() -> Result<[u8; N], EngineError> {
     Ok(bytes)
 }
 
+/// A secret from the operating system, wiped when it is dropped.
+fn random_secret() -> Result<Zeroizing<[u8; 32]>, EngineError> {
+    let mut secret = Zeroizing::new([0; 32]);
+    getrandom::fill(secret.as_mut()).map_err(EngineError::Randomness)?;
+    Ok(secret)
+}
+
 /// The encrypted key file of a data directory.
 pub fn keyring_path(directory: &Path) -> PathBuf {
     directory.join("keys").join("keyring")
@@ -266,8 +273,8 @@ impl Engine {
             return Err(StoreError::Exists(config.directory.clone()).into());
         }
         let host = parse_host(&config.host)?;
-        let seeds = [random()?, random()?, random()?];
-        let keyring = Keyring::found(seeds, (KeyId(random()?), random()?), (KeyId(random()?), random()?))?;
+        let seeds = [random_secret()?, random_secret()?, random_secret()?];
+        let keyring = Keyring::found(seeds, (KeyId(random()?), random_secret()?), (KeyId(random()?), random_secret()?))?;
         let broken = |error| EngineError::Keyring { path: path.clone(), error };
         let sealed = keyfile::seal(&keyring, passphrase, &random()?, &random()?, config.kdf).map_err(broken)?;
         write_private(&path, &sealed)?;

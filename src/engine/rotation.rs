@@ -9,7 +9,7 @@ use std::sync::PoisonError;
 
 use super::audit::DONE;
 use super::submitting::Submitted;
-use super::{Engine, EngineError, keyring_path, random, read_bounded, replace_private};
+use super::{Engine, EngineError, keyring_path, random, random_secret, read_bounded, replace_private};
 use crate::codec::event::{EventData, KeyRecord, Role, Withdrawal};
 use crate::codec::leaf::KeyId;
 use crate::crypto::keyring::{Keyring, PublicKeys, SecretKey};
@@ -130,9 +130,9 @@ impl Engine {
         let (ring, key_id) = match ring.unnamed(role, log).map(SecretKey::key_id) {
             Some(left) => (ring, left),
             None => {
-                let key = match SecretKey::signing(role, random()?) {
+                let key = match SecretKey::signing(role, random_secret()?) {
                     Some(key) => Some(key),
-                    None => SecretKey::symmetric(role, KeyId(random()?), random()?),
+                    None => SecretKey::symmetric(role, KeyId(random()?), random_secret()?),
                 };
                 let key = key.unwrap_or_else(|| unreachable!("a key signs or it does not"));
                 let key_id = key.key_id();

@@ -622,3 +622,25 @@ fn a_backup_from_before_a_rotation_restores_with_its_keys() {
     logged(submit(&engine, &generated(Kind::Electronic, 2, 3)));
     is_sound(&engine);
 }
+
+#[test]
+fn secrets_are_not_printed_and_not_dumped() {
+    // Each byte of a secret is one that nothing else has, in hex and in decimal.
+    let (secret, site) = ([0xdb; 32], Site::new());
+    drop(site.create());
+    let ring = site.keyring();
+    let key = SecretKey::signing(Role::Authority, secret).expect("a signing key");
+    let ring = ring.with(key.clone(), &PublicKeys::new(), UnixMillis(0)).expect("a keyring");
+    let (_, passkey) = keyfile::unlock(&fs::read(keyring_path(&site.directory())).expect("readable"), PASSPHRASE).expect("the passphrase");
+    for printed in
+        [format!("{key:?}"), format!("{:?}", key.signer()), format!("{ring:?}"), format!("{:?}", ring.authority().key), format!("{passkey:?}")]
+    {
+        assert!(!printed.contains("dbdb") && !printed.contains("219, 219") && !printed.contains(PASSPHRASE), "{printed}");
+    }
+    assert_eq!(format!("{passkey:?} {:?}", ring.authority().key), "Passkey(…) SigningKey(…)");
+
+    let server = Server::new();
+    let limits = fs::read_to_string(format!("/proc/{}/limits", server.running.id())).expect("readable");
+    let core: Vec<&str> = limits.lines().find(|line| line.starts_with("Max core file size")).expect("a row").split_whitespace().skip(4).collect();
+    assert_eq!(core, ["0", "0", "bytes"]);
+}

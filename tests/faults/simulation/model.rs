@@ -148,6 +148,8 @@ impl Model {
                 EventData::AllotmentStatus { range, mark } => self.marks.push((range, mark, index)),
                 EventData::Key(_) => self.keys.push(index),
                 EventData::Reopen(notice) => self.origins.push((index + 1, notice.origin)),
+                // It is about what is logged, and changes none of it.
+                EventData::RevocationList(_) => {}
             },
         }
     }
@@ -241,6 +243,7 @@ impl Model {
                 Ok((Event::AllotmentStatus, None, None))
             }
             Submission::Keys { .. } => Ok((Event::Key, None, None)),
+            Submission::RevocationList { .. } => Ok((Event::RevocationList, None, None)),
         }
     }
 
@@ -310,7 +313,8 @@ impl Model {
             Submission::Void { event: sealed, .. }
             | Submission::Status { event: sealed, .. }
             | Submission::Allot { event: sealed, .. }
-            | Submission::AllotmentStatus { event: sealed, .. } => {
+            | Submission::AllotmentStatus { event: sealed, .. }
+            | Submission::RevocationList { event: sealed } => {
                 let kind = ref_index.and_then(|index| self.invoices.values().find(|row| row.index == index)).map(|row| face(row).kind);
                 let id_tag = reference.map_or([0; 32], |(tagged, _)| self.keyring.id_tag(tagged));
                 vec![Entry::of_event(event, kind, false, time_ms, ref_index, id_tag, sealed)]

@@ -293,5 +293,6 @@ fn named(submission: &Submission) -> String {
         Submission::Allot { allotment, .. } => format!("allot {:?}", allotment.range),
         Submission::AllotmentStatus { range, mark, .. } => format!("{} {range:?}", mark.name()),
         Submission::Keys { .. } => "keys".into(),
+        Submission::RevocationList { .. } => "revocation list".into(),
     }
 }
