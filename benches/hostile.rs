@@ -25,6 +25,8 @@ struct Attack {
     name: &'static str,
     /// Threads of attackers.
     threads: usize,
+    /// Connections that all of them hold, those that hold any.
+    hold: usize,
     /// What one of them does until it is told to stop.
     run: fn(&Enemy),
 }
@@ -93,21 +95,32 @@ fn question_head(extra: &str) -> Vec<u8> {
     format!("POST /v1/verify HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n{extra}").into_bytes()
 }
 
-const ATTACKS: [Attack; 10] = [
-    Attack { name: "10,000 idle connections", threads: 2, run: |enemy| enemy.hold(b"", b"") },
+/// How HTTP/2 begins (RFC 9113, section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+fn http2_frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap_or(0).to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+const ATTACKS: [Attack; 13] = [
+    Attack { name: "10,000 idle connections", threads: 2, hold: 10_000, run: |enemy| enemy.hold(b"", b"") },
     Attack {
         name: "slow heads: 2,000 connections, a byte a second",
         threads: 2,
+        hold: 2_000,
         run: |enemy| enemy.hold(b"POST /v1/verify HTTP/1.1\r\nX-A: ", b"a"),
     },
     Attack {
         name: "slow bodies: 2,000 connections, a byte a second",
         threads: 2,
+        hold: 2_000,
         run: |enemy| enemy.hold(&question_head("Content-Length: 9000\r\n\r\n{"), b" "),
     },
     Attack {
         name: "bodies of 1 GB, announced",
         threads: 4,
+        hold: 2_000,
         run: |enemy| {
             while !enemy.is_over() {
                 enemy.send(&[question_head("Content-Length: 1073741824\r\n\r\n"), vec![b' '; 64 << 10]].concat());
@@ -118,6 +131,7 @@ const ATTACKS: [Attack; 10] = [
     Attack {
         name: "bodies without end, chunked",
         threads: 4,
+        hold: 2_000,
         run: |enemy| {
             let piece = [&b"10000\r\n"[..], &[b' '; 64 << 10], b"\r\n"].concat();
             while !enemy.is_over() {
@@ -133,6 +147,7 @@ const ATTACKS: [Attack; 10] = [
     Attack {
         name: "deep JSON",
         threads: 4,
+        hold: 2_000,
         run: |enemy| {
             let question = [question_head("Content-Length: 16000\r\nConnection: close\r\n\r\n"), vec![b'['; 16_000]].concat();
             let head = format!(
@@ -150,6 +165,7 @@ const ATTACKS: [Attack; 10] = [
     Attack {
         name: "floods of header fields",
         threads: 4,
+        hold: 2_000,
         run: |enemy| {
             let many = [question_head(""), b"X-Flood: aaaaaaaaaaaaaaaaaaaaaaaa\r\n".repeat(2_000)].concat();
             while !enemy.is_over() {
@@ -161,6 +177,7 @@ const ATTACKS: [Attack; 10] = [
     Attack {
         name: "compressed bodies",
         threads: 4,
+        hold: 2_000,
         run: |enemy| {
             let bomb = [question_head("Content-Encoding: gzip\r\nContent-Length: 10000\r\nConnection: close\r\n\r\n"), vec![0; 10_000]].concat();
             while !enemy.is_over() {
@@ -172,6 +189,7 @@ const ATTACKS: [Attack; 10] = [
     Attack {
         name: "connections opened and closed",
         threads: 4,
+        hold: 2_000,
         run: |enemy| {
             while !enemy.is_over() {
                 for _ in 0..4 {
@@ -184,8 +202,44 @@ const ATTACKS: [Attack; 10] = [
         },
     },
     Attack {
+        name: "pipelines that nobody reads: 500 connections",
+        threads: 2,
+        hold: 500,
+        run: |enemy| {
+            let many = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100);
+            enemy.hold(&many, &many);
+        },
+    },
+    Attack {
+        name: "16,400 idle HTTP/2 connections: every place taken",
+        threads: 2,
+        hold: 16_400,
+        run: |enemy| enemy.hold(&[PREFACE, &http2_frame(4, 0, 0, b"")].concat(), b""),
+    },
+    Attack {
+        name: "HTTP/2: 100 connections of 100 requests whose bodies do not come",
+        threads: 2,
+        hold: 100,
+        run: |enemy| {
+            let long = "z".repeat(120);
+            let mut head = Vec::new();
+            let fixed = [(":method", "POST"), (":scheme", "http"), (":authority", "x"), (":path", "/v1/verify")];
+            for (name, value) in fixed.into_iter().chain(std::iter::repeat_n(("x-long", long.as_str()), 55)) {
+                // Literals that are never indexed, each shorter than 127 (RFC 7541, section 6.2.2).
+                for text in [name, value] {
+                    head.extend(if text == name { &[0][..] } else { &[] });
+                    head.push(u8::try_from(text.len()).unwrap_or(0));
+                    head.extend(text.as_bytes());
+                }
+            }
+            let requests: Vec<u8> = (0..100).flat_map(|nth| http2_frame(1, 4, 2 * nth + 1, &head)).collect();
+            enemy.hold(&[PREFACE, &http2_frame(4, 0, 0, b""), &requests].concat(), b"");
+        },
+    },
+    Attack {
         name: "forged signed codes",
         threads: 4,
+        hold: 2_000,
         run: |enemy| {
             let path = "A".repeat(271);
             let request = format!("GET /Q/{path} HTTP/1.1\r\nHost: x\r\nAccept: application/json\r\nConnection: close\r\n\r\n");
@@ -268,7 +322,7 @@ pub(crate) fn measure(plan: &Plan) {
         let (_, calm, calm_bad) = served.questions(seconds);
         let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let per_thread = |all: usize| if plan.smoke { 50 } else { all / attack.threads };
-        let hold = per_thread(if attack.name.contains("10,000") { 10_000 } else { 2_000 });
+        let hold = per_thread(attack.hold);
         let enemies: Vec<JoinHandle<()>> = (0..attack.threads)
             .map(|_| {
                 let enemy = Enemy { address: served.address, token: served.token.clone(), hold, stop: Arc::clone(&stop), done: Arc::clone(&done) };

@@ -290,8 +290,8 @@ pub const LOAD_RECHECKED: usize = 10_000;
 /// An encrypted key file at most, in bytes: 64 keys of 42 bytes and the header, with room to spare.
 pub const KEY_FILE_BYTES_MAX: usize = 16 << 10;
 
-/// Connections of the HTTP server at most. Each takes about 12 KiB idle and [`HTTP_BUFFER_BYTES`] more at worst: 200 MiB, and 450 MiB.
-/// Whoever comes later waits in the listen queue.
+/// Connections of the HTTP server at most. Each takes about 12 KiB idle and [`HTTP_BUFFER_BYTES`] more at worst: 200 MiB, and 450 MiB; of HTTP/2 32 KiB,
+/// 512 MiB. Whoever comes later takes the place of one that does nothing, and waits where there is none.
 pub const HTTP_CONNECTIONS_MAX: usize = 16_384;
 
 /// Connections that may wait to be accepted.
@@ -300,6 +300,9 @@ pub const HTTP_BACKLOG: u32 = 4_096;
 /// Read buffer of an HTTP/1 connection, and the head of a request at most, in bytes: a bearer token is 80, a QR payload 271, and proxies add a few
 /// hundred.
 pub const HTTP_BUFFER_BYTES: usize = 16 << 10;
+
+/// How deep a draft's JSON may be nested: as deep as serde_json reads. A draft itself has a depth of three.
+pub const JSON_DEPTH_MAX: usize = 127;
 
 /// Header fields of a request at most: browsers send about 20.
 pub const HTTP_HEADERS_MAX: usize = 64;
@@ -346,8 +349,31 @@ pub const HTTP_WRITE_SECS: u64 = 30;
 /// Until a request is answered, in seconds, its body included, bulk aside: ten fsyncs of a slow disk are 1 s.
 pub const HTTP_ANSWER_SECS: u64 = 30;
 
+/// Until a connection is ended on which a request is under way and nothing comes of it, neither a byte of an answer taken nor another request, in
+/// seconds: longer than any request may take.
+pub const HTTP_STALL_SECS: u64 = 60;
+
+/// How often a connection is looked at for that, in seconds.
+pub const HTTP_LOOK_SECS: u64 = 5;
+
+/// Connections that do nothing and are ended at once when there is no room for another.
+pub const HTTP_ROOM_AT_ONCE: usize = 64;
+
+/// Bytes of an answer that are handed over at once.
+pub const HTTP_SLICE_BYTES: usize = 64 << 10;
+
 /// Requests of one HTTP/2 connection at a time.
-pub const HTTP2_STREAMS_MAX: u32 = 128;
+pub const HTTP2_STREAMS_MAX: u32 = 100;
+
+/// Bytes of request bodies that the peer of an HTTP/2 connection may send before any is read.
+pub const HTTP2_WINDOW_BYTES: u32 = 64 << 10;
+
+/// Requests at a time that wait for their bodies to come, beyond those that come at once: what is kept of each meanwhile, 20 KiB of head at worst, is
+/// bounded by this.
+pub const HTTP_WAITING_MAX: usize = HTTP_CONNECTIONS_MAX;
+
+/// Requests under way at a time, those included whose answers nobody takes: what comes then is told to come later.
+pub const HTTP_REQUESTS_MAX: usize = 32_768;
 
 /// Body of a question or of an administrative request at most, in bytes: the longest question has a QR text of 1,024 characters, each written as
 /// `\u0000` at worst.
@@ -360,7 +386,10 @@ pub const HTTP_BODIES_KIB_MAX: usize = 256 << 10;
 pub const BULK_BODY_BYTES_MAX: u64 = 2 << 30;
 
 /// Bulk requests at a time: each has its own threads, and two of them fill the sequencer.
-pub const BULK_AT_ONCE_MAX: usize = 4;
+pub const BULK_AT_ONCE_MAX: usize = 16;
+
+/// Bulk requests of one caller at a time: those who send a byte now and then are to be four callers at least before nobody else has a place.
+pub const BULK_OF_ONE_MAX: usize = 4;
 
 /// Pieces of a bulk body, or of its answer, that wait for whoever reads them: 16 of at most 64 KiB are 1 MiB each way.
 pub const BULK_PIECES_MAX: usize = 16;
@@ -424,7 +453,7 @@ const _: () = assert!(ISSUE_IN_FLIGHT_MAX >= 2 * 1_024);
 // A caller's row fits a stored value, with 200 bytes of everything else.
 const _: () = assert!(CALLER_TAXPAYERS_MAX * 21 + CALLER_REGIONS_MAX * 7 + CALLER_LABEL_BYTES_MAX + 200 <= 16 << 10);
 // Whoever is late with a body is told that it was late, and not that the server was.
-const _: () = assert!(HTTP_BODY_SECS < HTTP_ANSWER_SECS && HTTP_ANSWER_SECS <= HTTP_DRAIN_SECS);
+const _: () = assert!(HTTP_BODY_SECS < HTTP_ANSWER_SECS && HTTP_ANSWER_SECS <= HTTP_DRAIN_SECS && HTTP_ANSWER_SECS < HTTP_STALL_SECS);
 // Lengths and counts are written as u16.
 const _: () = assert!(TEXT_BYTES_MAX <= 0xffff);
 const _: () = assert!(LINES_MAX <= 0xffff);

@@ -4,8 +4,8 @@
 use std::fmt;
 
 use data_encoding::HEXLOWER;
-use serde::Deserializer;
-use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 
 use crate::codec::canonical::IssuerSlot;
@@ -68,6 +68,58 @@ pub fn parse_draft(bytes: &[u8]) -> Result<Draft, MalformedJson> {
             let place = format!(" at line {} column {}", error.line(), error.column());
             Err(MalformedJson::Syntax { line: error.line(), column: error.column(), reason: error.to_string().replace(&place, "") })
         }
+    }
+}
+
+/// A value that nobody looks at. It may be as deep as serde_json reads, [`crate::limits::JSON_DEPTH_MAX`]; what serde itself offers to ignore a value has no
+/// bound.
+struct Skipped;
+
+impl<'de> Deserialize<'de> for Skipped {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Skipped, D::Error> {
+        struct Any;
+        impl<'de> Visitor<'de> for Any {
+            type Value = Skipped;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a value")
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Skipped, E> {
+                Ok(Skipped)
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Skipped, E> {
+                Ok(Skipped)
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<Skipped, E> {
+                Ok(Skipped)
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Skipped, E> {
+                Ok(Skipped)
+            }
+
+            fn visit_str<E>(self, _: &str) -> Result<Skipped, E> {
+                Ok(Skipped)
+            }
+
+            fn visit_unit<E>(self) -> Result<Skipped, E> {
+                Ok(Skipped)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Skipped, A::Error> {
+                while seq.next_element::<Skipped>()?.is_some() {}
+                Ok(Skipped)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Skipped, A::Error> {
+                while map.next_entry::<Skipped, Skipped>()?.is_some() {}
+                Ok(Skipped)
+            }
+        }
+        deserializer.deserialize_any(Any)
     }
 }
 
@@ -173,7 +225,7 @@ impl<'de> Visitor<'de> for Object<'_> {
                 Ok(Member::Field(field, name)) => match (field, field.spec().form) {
                     (Field::Lines | Field::Fees, _) if self.draft.is_written(field) => {
                         self.draft.put(field.into(), name, "");
-                        map.next_value::<IgnoredAny>()?;
+                        map.next_value::<Skipped>()?;
                     }
                     (Field::Lines | Field::Fees, _) => {
                         self.draft.put(field.into(), name, "");
@@ -183,7 +235,7 @@ impl<'de> Visitor<'de> for Object<'_> {
                 },
                 Ok(Member::Group(group)) if groups_seen & group.bit() != 0 => {
                     self.draft.odd(Strangeness::Duplicate, self.path_of(group.name()));
-                    map.next_value::<IgnoredAny>()?;
+                    map.next_value::<Skipped>()?;
                 }
                 Ok(Member::Group(group)) => {
                     groups_seen |= group.bit();
@@ -191,7 +243,7 @@ impl<'de> Visitor<'de> for Object<'_> {
                 }
                 Err(unknown) => {
                     self.draft.odd(Strangeness::Unknown, self.path_of(&unknown));
-                    map.next_value::<IgnoredAny>()?;
+                    map.next_value::<Skipped>()?;
                 }
             }
         }
@@ -199,7 +251,7 @@ impl<'de> Visitor<'de> for Object<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        while seq.next_element::<Skipped>()?.is_some() {}
         self.wrong_type();
         Ok(())
     }
@@ -280,7 +332,7 @@ impl<'de> Visitor<'de> for Rows<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        while map.next_entry::<Skipped, Skipped>()?.is_some() {}
         self.wrong_type();
         Ok(())
     }
@@ -320,7 +372,7 @@ impl<'de> DeserializeSeed<'de> for NextRow<'_> {
                 if self.draft.oddities().last().is_none_or(|last| last.what != Strangeness::TooMany || last.path != path) {
                     self.draft.odd(Strangeness::TooMany, path);
                 }
-                deserializer.deserialize_ignored_any(IgnoredAny).map(|_| ())
+                Skipped::deserialize(deserializer).map(|_| ())
             }
         }
     }
@@ -378,13 +430,13 @@ impl<'de> Visitor<'de> for Text<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        while seq.next_element::<Skipped>()?.is_some() {}
         self.wrong_type();
         Ok(())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        while map.next_entry::<Skipped, Skipped>()?.is_some() {}
         self.wrong_type();
         Ok(())
     }

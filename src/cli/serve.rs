@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::configuration::{self, Configuration, Format, Level, Requests};
 use super::open::{passphrase_from, prompt};
@@ -331,10 +333,12 @@ pub(super) fn start_logging(configuration: &Configuration) {
         Level::Info => LevelFilter::INFO,
         Level::Debug => LevelFilter::DEBUG,
     };
+    // What libraries have to say is about peers, whom we do not write about, and is not in the manual.
+    let ours = Targets::new().with_target("fapiao", level);
     let builder = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).with_target(false);
     let started = match configuration.log.format {
-        Format::Json => builder.json().flatten_event(true).try_init(),
-        Format::Text => builder.with_ansi(false).try_init(),
+        Format::Json => builder.json().flatten_event(true).finish().with(ours).try_init(),
+        Format::Text => builder.with_ansi(false).finish().with(ours).try_init(),
     };
     if started.is_err() {
         unreachable!("logging is started once in a process");

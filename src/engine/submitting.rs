@@ -92,6 +92,14 @@ impl Engine {
     }
 
     pub(super) fn terms(&self, draft: &Draft, import: bool) -> Result<Terms, EngineError> {
+        // Whatever was registered once is the same again however old it has become since.
+        let is_registered = match draft.id().zip(seller_of(draft)) {
+            Some((id, seller)) if !import => {
+                let face = self.ledger.look_up(id)?.1.and_then(|row| canonical::decode_face(&row.face).ok());
+                face.is_some_and(|face| face.seller_id == seller)
+            }
+            Some(_) | None => false,
+        };
         let original_date = match draft.original().zip(seller_of(draft)) {
             Some((original, seller)) => {
                 let face = self.ledger.look_up(original)?.1.and_then(|row| canonical::decode_face(&row.face).ok());
@@ -105,7 +113,11 @@ impl Engine {
         let half = |bytes: &[u8]| bytes.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
         Ok(Terms {
             today: self.today(),
-            mode: if import { Mode::Import } else { Mode::Issue { days_back: self.days_back } },
+            mode: match (import, is_registered) {
+                (true, _) => Mode::Import,
+                (false, true) => Mode::Issue { days_back: u32::MAX },
+                (false, false) => Mode::Issue { days_back: self.days_back },
+            },
             check_code: CheckCode::from_random([half(low), half(high)]),
             original_date,
         })

@@ -4,11 +4,12 @@ use std::io::Write as _;
 
 use fapiao::domain::kind::Kind;
 use fapiao::domain::money::Fen;
+use fapiao::limits::{BULK_OF_ONE_MAX, JSON_DEPTH_MAX};
 use serde_json::{Value, json};
 
 use crate::support::http::{Client, request};
-use crate::support::plain;
-use crate::support::server::Server;
+use crate::support::server::{CONFIGURATION, Server};
+use crate::support::{logged, plain, submit};
 
 /// Idle connections in the gate.
 const IDLE: usize = 1_000;
@@ -128,6 +129,131 @@ fn requests_may_follow_each_other_without_waiting() {
     assert!(client.is_closed());
 }
 
+/// Whatever else has come or not, what was asked is answered.
+#[test]
+fn an_answer_does_not_wait_for_what_follows_its_request() {
+    let server = Server::new();
+    let question = br#"{"code":"033001900111","number":"00099999","date":"2019-11-11","check":"000000"}"#;
+    let health = request("GET", "/healthz", &[], b"");
+    let close = request("GET", "/healthz", &[("Connection", "close")], b"");
+    let verify = request("POST", "/v1/verify", &[], question);
+    for (bytes, closes) in [
+        ([&health[..], b"GET /hea"].concat(), false),
+        ([&close[..], &health].concat(), true),
+        ([&close[..], b"x"].concat(), true),
+        ([&verify[..], b"\r\n"].concat(), false),
+        ([&verify[..], b" "].concat(), false),
+        ([&request("POST", "/v1/verify", &[("Connection", "close")], question)[..], b"\r\n"].concat(), true),
+    ] {
+        let mut client = Client::connect(server.running.address);
+        client.send(&bytes);
+        assert_eq!(client.reply().status, 200, "{}", String::from_utf8_lossy(&bytes));
+        assert!(!closes || client.is_closed());
+    }
+    let mut client = Client::connect(server.running.address);
+    client.send(b"GET /healthz HTTP/1.1\r\n\r\n");
+    assert_eq!(client.reply().status, 400, "there is no Host");
+    client.send(b"GET /healthz HTTP/1.0\r\n\r\n");
+    assert_eq!(client.reply().status, 200);
+}
+
+/// Requests by the thousand and not one answer taken: what cannot be sent is not made.
+#[test]
+fn whoever_does_not_read_takes_no_memory() {
+    let server = Server::new();
+    let memory = || server.running.figure("fapiao_resident_memory_bytes") >> 20;
+    let before = memory();
+    let writers: Vec<_> = ["/healthz", "/v1/keys", "/openapi.json", "/healthz"]
+        .map(|path| {
+            let client = Client::connect(server.running.address);
+            let mut writer = client.writer();
+            writer.set_write_timeout(Some(std::time::Duration::from_millis(500))).expect("set");
+            let many = request("GET", path, &[], b"").repeat(1_000);
+            std::thread::spawn(move || {
+                let mut sent = 0;
+                while sent < 200 << 20 && writer.write_all(&many).is_ok() {
+                    sent += many.len();
+                }
+                (client, sent)
+            })
+        })
+        .into();
+    let stuck: Vec<_> = writers.into_iter().map(|writer| writer.join().expect("no panic")).collect();
+    let after = memory();
+    assert!(stuck.iter().all(|(_, sent)| *sent < 200 << 20), "the server went on reading");
+    assert!(after < before + 64, "{before} MiB before, {after} MiB after");
+}
+
+/// Whoever comes and asks takes the place of somebody who does nothing.
+#[test]
+fn those_who_do_nothing_give_way() {
+    let server = Server::with(&format!("{CONFIGURATION}[http]\nconnections = 16\n"), |_| ());
+    let begun =
+        [Vec::new(), b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec(), b"POST /v1/verify HTTP/1.1\r\nHost: x\r\nX-Slow: ".to_vec()];
+    let mut idle = Vec::new();
+    for round in 0..4 {
+        for nth in 0..16 {
+            let mut client = Client::connect(server.running.address);
+            drop(client.try_send(&begun[nth % begun.len()]));
+            idle.push(client);
+        }
+        assert_eq!(server.running.ask("GET", "/healthz", &[], b"").status, 200, "round {round}");
+    }
+    // One that is being served keeps its place.
+    let bearer = server.bearer("issuer");
+    let mut bulk = Client::connect(server.running.address);
+    bulk.send(&request("POST", "/v1/invoices/bulk", &[("Authorization", &bearer), ("Transfer-Encoding", "chunked")], b""));
+    let line = |number| {
+        let draft = format!("{}\n", plain(Kind::Electronic, number, Fen(10_000)));
+        format!("{:x}\r\n{draft}\r\n", draft.len())
+    };
+    bulk.send(line(1).as_bytes());
+    assert_eq!(bulk.head().expect("a head").status, 200);
+    assert!(bulk.chunk().expect("a line").is_some());
+    for _ in 0..40 {
+        idle.push(Client::connect(server.running.address));
+    }
+    assert_eq!(server.running.ask("GET", "/healthz", &[], b"").status, 200);
+    bulk.send(format!("{}0\r\n\r\n", line(2)).as_bytes());
+    assert!(bulk.chunk().expect("the other line").is_some());
+    assert!(bulk.chunk().expect("the end").is_none());
+}
+
+#[test]
+fn nobody_fills_the_bulk_requests_alone() {
+    let server = Server::new();
+    let open = |name: &str| {
+        let mut client = Client::connect(server.running.address);
+        let headers = [("Authorization", &*server.bearer(name)), ("Transfer-Encoding", "chunked")];
+        client.send(&request("POST", "/v1/invoices/bulk", &headers, b""));
+        client.send(b"1\r\n \r\n");
+        let status = client.head().expect("a head").status;
+        (client, status)
+    };
+    let held: Vec<_> = (0..BULK_OF_ONE_MAX).map(|_| open("issuer")).collect();
+    assert!(held.iter().all(|(_, status)| *status == 200));
+    assert_eq!(open("issuer").1, 503);
+    assert_eq!(open("issuer_other").1, 200);
+    drop(held);
+    let begun = std::time::Instant::now();
+    while open("issuer").1 != 200 {
+        assert!(begun.elapsed().as_secs() < 20, "the places are not given back");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn what_is_registered_is_the_same_again_however_old_it_is() {
+    let old = plain(Kind::Electronic, 1, Fen(10_000));
+    let server = Server::with(&CONFIGURATION.replace("36500", "31"), |engine| {
+        logged(submit(engine, &old));
+    });
+    let post = |draft: &Value| server.ask_as("issuer", "POST", "/v1/invoices", draft.to_string().as_bytes()).status;
+    assert_eq!(post(&old), 200);
+    assert_eq!(post(&plain(Kind::Electronic, 1, Fen(20_000))), 409);
+    assert_eq!(post(&plain(Kind::Electronic, 2, Fen(10_000))), 422);
+}
+
 #[test]
 fn a_body_is_sent_for_when_it_is_waited_for() {
     let server = Server::new();
@@ -199,6 +325,12 @@ fn depth_is_bounded_everywhere() {
             let reply = server.ask_as(name, "POST", path, body.as_bytes());
             assert_eq!((reply.status, reply.json()["status"].clone()), (400, Value::from(400)), "{path}");
         }
+    }
+    // Closed again, and what is nested is nothing that anybody looks at.
+    for (depth, status) in [(JSON_DEPTH_MAX - 1, 200), (JSON_DEPTH_MAX, 400), (30_000, 400)] {
+        let body = format!("{{\"x\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
+        let reply = server.ask_as("issuer", "POST", "/v1/invoices/check", body.as_bytes());
+        assert_eq!(reply.status, status, "{depth}");
     }
 }
 

@@ -11,15 +11,17 @@ use std::time::Duration;
 use bytes::{Buf as _, Bytes};
 use hyper::StatusCode;
 use hyper::body::Body as _;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
+use super::Site;
 use super::operation::{Handled, text_of};
 use super::reply::{LINES, Reply, ReplyBody};
 use super::request::{Request, next};
 use crate::channel::issuing::{Issuing, Purpose};
 use crate::channel::problem::{self, Kind, Problem};
 use crate::channel::receipt::Detail;
-use crate::limits::{BULK_BODY_BYTES_MAX, BULK_PIECE_BYTES, BULK_PIECES_MAX, HTTP_BODY_SECS, HTTP_WRITE_SECS};
+use crate::domain::caller::CallerId;
+use crate::limits::{BULK_BODY_BYTES_MAX, BULK_OF_ONE_MAX, BULK_PIECE_BYTES, BULK_PIECES_MAX, HTTP_BODY_SECS, HTTP_WRITE_SECS};
 use crate::metrics::Named;
 
 pub(super) async fn issue(request: Request) -> Handled {
@@ -29,7 +31,7 @@ pub(super) async fn issue(request: Request) -> Handled {
     }
     // Where nothing can be logged it is said once, not on every line.
     request.site.engine.ledger().may_write().map_err(|error| problem::not_writing(&error))?;
-    let Ok(under_way) = Arc::clone(&request.site.bulk).try_acquire_owned() else {
+    let Some(under_way) = UnderWay::new(&request.site, request.caller.id) else {
         return Err(problem::busy("同时进行的批量请求过多", "too many bulk requests at a time").into());
     };
     let detail = if request.prefers_minimal() { Detail::Minimal } else { Detail::Receipt };
@@ -82,6 +84,38 @@ pub(super) async fn issue(request: Request) -> Handled {
         drop(under_way);
     });
     Ok(Reply { status: StatusCode::OK, content_type: LINES, headers: hyper::HeaderMap::new(), body: ReplyBody::Pieces(lines) })
+}
+
+/// One bulk request, of all and of its caller's.
+struct UnderWay {
+    site: Arc<Site>,
+    caller: Option<CallerId>,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl UnderWay {
+    /// `None` if there is no room: no caller may fill it alone.
+    fn new(site: &Arc<Site>, caller: Option<CallerId>) -> Option<UnderWay> {
+        let slot = Arc::clone(&site.bulk).try_acquire_owned().ok()?;
+        let mut own = site.bulk_of.entry(caller).or_insert(0);
+        if *own >= BULK_OF_ONE_MAX {
+            return None;
+        }
+        *own += 1;
+        drop(own);
+        Some(UnderWay { site: Arc::clone(site), caller, _slot: slot })
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        if let dashmap::Entry::Occupied(mut own) = self.site.bulk_of.entry(self.caller) {
+            *own.get_mut() -= 1;
+            if *own.get() == 0 {
+                own.remove();
+            }
+        }
+    }
 }
 
 /// A body as something to read from.

@@ -10,6 +10,7 @@
 mod administration;
 mod bulk;
 mod callers;
+mod connections;
 mod invoices;
 mod keys;
 mod openapi;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use dashmap::DashMap;
 use tokio::sync::Semaphore;
 
 pub use openapi::{access_page, description};
@@ -39,9 +41,9 @@ pub use serve::{Listening, ServeError, Served, Server};
 pub use tls::{Tls, TlsError};
 pub use verify::Body as QuestionBody;
 
-use crate::domain::caller::Caller;
+use crate::domain::caller::{Caller, CallerId};
 use crate::engine::Engine;
-use crate::limits::{BULK_AT_ONCE_MAX, HTTP_BODIES_KIB_MAX, HTTP_SUBMISSIONS_MAX};
+use crate::limits::{BULK_AT_ONCE_MAX, HTTP_BODIES_KIB_MAX, HTTP_SUBMISSIONS_MAX, HTTP_WAITING_MAX};
 use crate::metrics::{Metrics, Named};
 use crate::verify::quota::Reason;
 use crate::verify::verdict::Verdict;
@@ -91,8 +93,11 @@ pub struct Site {
     bodies: Arc<Semaphore>,
     /// Submissions that wait for their commit.
     submissions: Arc<Semaphore>,
-    /// Bulk requests under way.
+    /// Requests whose bodies have yet to come.
+    waiting: Arc<Semaphore>,
+    /// Bulk requests under way, and those of each caller.
     bulk: Arc<Semaphore>,
+    bulk_of: DashMap<Option<CallerId>, usize>,
     stopping: AtomicBool,
     since: Instant,
     /// The second, since then, of the last line about a forged code.
@@ -124,7 +129,9 @@ impl Site {
             settings,
             bodies: Arc::new(Semaphore::new(HTTP_BODIES_KIB_MAX)),
             submissions: Arc::new(Semaphore::new(HTTP_SUBMISSIONS_MAX)),
+            waiting: Arc::new(Semaphore::new(HTTP_WAITING_MAX)),
             bulk: Arc::new(Semaphore::new(BULK_AT_ONCE_MAX)),
+            bulk_of: DashMap::new(),
             stopping: AtomicBool::new(false),
             since: Instant::now(),
             alarmed: AtomicU64::new(0),

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use hyper::body::Incoming;
-use hyper::header::ALLOW;
-use hyper::{Method, Response, StatusCode};
+use hyper::header::{ALLOW, HOST};
+use hyper::{Method, Response, StatusCode, Version};
 
 use super::reply::{Reply, ReplyBody};
 use super::request::{Request, bearer, language, origin};
@@ -55,14 +55,18 @@ impl From<crate::ledger::LedgerError> for Fault {
 /// What a handler returns.
 pub(super) type Handled = Result<Reply, Fault>;
 
-/// Answers one request.
-pub(super) async fn answer(site: Arc<Site>, peer: IpAddr, request: hyper::Request<Incoming>) -> Response<ReplyBody> {
+/// Answers one request; if it is one too many, by saying so.
+pub(super) async fn answer(site: Arc<Site>, peer: IpAddr, request: hyper::Request<Incoming>, too_many: bool) -> Response<ReplyBody> {
     let begun = Instant::now();
     let _under_way = UnderWay::new(&site);
     let (head, body) = request.into_parts();
     let request_id = site.next_request_id();
     let language = language(&head);
     let (endpoint, handled) = match find(&head.method, head.uri.path()) {
+        _ if too_many => ("none", Err(problem::busy("同时到达的请求过多", "too many requests at a time").into())),
+        _ if head.version == Version::HTTP_11 && !head.headers.contains_key(HOST) => {
+            ("none", Err(Problem::because(Kind::BadRequest, "缺少 Host", "there is no Host (RFC 9112, section 3.2)").into()))
+        }
         Route::To(endpoint, steps) => {
             let handling = AssertUnwindSafe(handle(Arc::clone(&site), peer, endpoint, steps, head, body)).catch_unwind();
             let handled = match tokio::time::timeout(Duration::from_secs(HTTP_ANSWER_SECS), handling).await {

@@ -1,10 +1,11 @@
 //! One request on its way through a handler: who asks, what was matched, and its body within bounds.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt as _;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
@@ -53,21 +54,31 @@ pub(super) fn bearer(head: &Parts) -> Result<Option<&str>, Problem> {
 
 /// Where a request comes from, by its peer and its `X-Forwarded-For`.
 pub(super) fn origin(head: &Parts, peer: IpAddr, proxies: &[IpAddr]) -> IpAddr {
-    let lists = head.headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
-    forwarded(peer, &lists.collect::<Vec<_>>(), proxies)
+    if !proxies.contains(&peer.to_canonical()) {
+        return peer.to_canonical();
+    }
+    let lists: Vec<_> = head.headers.get_all(FORWARDED_FOR).iter().map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+    forwarded(peer, &lists.iter().map(AsRef::as_ref).collect::<Vec<_>>(), proxies)
 }
 
 /// The peer or, if that is a proxy whose word is taken, the last address before it that is not one. What a client wrote itself is further in front.
+/// Where a proxy's word is no address, it is `::`, which all of those share and nobody is at.
 pub fn forwarded(peer: IpAddr, lists: &[&str], proxies: &[IpAddr]) -> IpAddr {
     let mut origin = peer.to_canonical();
     for hop in lists.iter().rev().flat_map(|list| list.rsplit(',')) {
         if !proxies.contains(&origin) {
             break;
         }
-        let Ok(address) = hop.trim().parse::<IpAddr>() else { break };
+        let Some(address) = address(hop.trim()) else { return Ipv6Addr::UNSPECIFIED.into() };
         origin = address.to_canonical();
     }
     origin
+}
+
+/// The address in a hop, as proxies write it: bare, or with a port, and then in brackets if it is of version 6.
+fn address(hop: &str) -> Option<IpAddr> {
+    let bare = || hop.strip_prefix('[').and_then(|hop| hop.strip_suffix(']')).unwrap_or(hop).parse().ok();
+    bare().or_else(|| hop.parse::<SocketAddr>().ok().map(|address| address.ip()))
 }
 
 /// A parameter of a query as it is written, an error if it is there twice. None of ours has anything in it that would have to be escaped.
@@ -184,7 +195,16 @@ async fn read(body: &mut Incoming, limit: usize, site: &Site) -> Result<Held, Pr
         return Err(too_large());
     }
     let reading = async {
-        let Some(first) = next(body).await? else { return Ok(Held { bytes: Bytes::new(), _share: None }) };
+        let mut waiting = None;
+        let first = match next(body).now_or_never() {
+            Some(first) => first?,
+            None => {
+                let place = Arc::clone(&site.waiting).try_acquire_owned();
+                waiting = Some(place.map_err(|_| problem::busy("同时到达的请求过多", "too many requests at a time"))?);
+                next(body).await?
+            }
+        };
+        let Some(first) = first else { return Ok(Held { bytes: Bytes::new(), _share: None }) };
         if first.len() > limit {
             return Err(too_large());
         }
@@ -201,6 +221,7 @@ async fn read(body: &mut Incoming, limit: usize, site: &Site) -> Result<Held, Pr
             share.merge(site.hold(piece.len())?);
             whole.extend_from_slice(&piece);
         }
+        drop(waiting);
         Ok(Held { bytes: whole.freeze(), _share: Some(share) })
     };
     let late = || Problem::because(Kind::RequestTimeout, format!("{HTTP_BODY_SECS} 秒内未收完"), format!("not complete within {HTTP_BODY_SECS} s"));
@@ -226,5 +247,38 @@ impl Site {
     fn hold(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {
         let kib = u32::try_from(bytes.div_ceil(1 << 10)).unwrap_or(u32::MAX);
         Arc::clone(&self.bodies).try_acquire_many_owned(kib).map_err(|_| problem::busy("同时到达的请求过多", "too many large requests at a time"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_is_believed_and_only_it() {
+        let proxy: IpAddr = [127, 0, 0, 1].into();
+        let told = |lines: &[&[u8]]| {
+            let mut request = hyper::Request::new(());
+            for line in lines {
+                request.headers_mut().append(FORWARDED_FOR, line.to_vec().try_into().expect("a header"));
+            }
+            origin(&request.into_parts().0, proxy, &[proxy]).to_string()
+        };
+        assert_eq!(told(&[]), "127.0.0.1");
+        for (lines, origin) in [
+            (&[&b"6.6.6.6, 20.0.9.1"[..]][..], "20.0.9.1"),
+            (&[b"6.6.6.6", b"20.0.9.1"], "20.0.9.1"),
+            // One byte that is no text hides nothing that stands behind it.
+            (&[b"6.6.6.6", b"\xff, 20.0.9.1"], "20.0.9.1"),
+            (&[b"6.6.6.6, \xff"], "::"),
+            (&[b"6.6.6.6, unknown"], "::"),
+            (&[b"6.6.6.6, "], "::"),
+            (&[b"20.0.9.1:1234"], "20.0.9.1"),
+            (&[b"[2001:db8::1]"], "2001:db8::1"),
+            (&[b"[2001:db8::1]:1234"], "2001:db8::1"),
+            (&[b"::ffff:20.0.9.1"], "20.0.9.1"),
+        ] {
+            assert_eq!(told(lines), origin, "{lines:?}");
+        }
     }
 }

@@ -10,17 +10,20 @@ use std::time::Duration;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::server::graceful::GracefulConnection;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 
 use super::Site;
+use super::connections::{Activity, Connections, Fate, Sent};
 use super::operation::answer;
 use super::tls::{HTTP2, Tls};
-use crate::limits::{HTTP_BACKLOG, HTTP_BUFFER_BYTES, HTTP_HEAD_SECS, HTTP_HEADERS_MAX, HTTP_WRITE_SECS, HTTP2_STREAMS_MAX};
+use crate::limits::{
+    HTTP_BACKLOG, HTTP_BUFFER_BYTES, HTTP_HEAD_SECS, HTTP_HEADERS_MAX, HTTP_ROOM_AT_ONCE, HTTP_WRITE_SECS, HTTP2_STREAMS_MAX, HTTP2_WINDOW_BYTES,
+};
 
 /// Why a server does not run.
 #[derive(Debug, thiserror::Error)]
@@ -83,29 +86,29 @@ impl Server {
     pub async fn run(self, stop: impl Future<Output = ()>) -> Served {
         let Server { site, listening: Listening(listener), tls } = self;
         let slots = Arc::new(Semaphore::new(site.settings.connections));
-        let graceful = GracefulShutdown::new();
+        let connections = Arc::new(Connections::new());
         let stopping = watch::Sender::new(());
         tokio::pin!(stop);
         loop {
             let accepted = async {
-                // Without a free slot nobody is accepted: whoever comes waits in the listen queue.
-                let slot = Arc::clone(&slots).acquire_owned().await;
-                (slot, listener.accept().await)
+                let accepted = listener.accept().await;
+                (free_slot(&slots, &connections).await, accepted)
             };
             let (slot, accepted) = tokio::select! {
                 accepted = accepted => accepted,
                 () = &mut stop => break,
             };
-            let Ok(slot) = slot else { break };
+            let Some(slot) = slot else { break };
             match accepted {
                 Ok((stream, peer)) => {
                     site.metrics.connections_accepted.inc();
-                    let (site, watcher, stopped) = (Arc::clone(&site), graceful.watcher(), stopping.subscribe());
+                    let (site, entered, stopped) = (Arc::clone(&site), connections.enter(), stopping.subscribe());
                     let acceptor = tls.as_deref().map(Tls::acceptor);
                     tokio::spawn(async move {
                         site.metrics.connections.inc();
                         // What goes wrong with a socket is its peer's affair, and there is nobody left to tell.
-                        drop(connection(Arc::clone(&site), acceptor, stream, peer, watcher, stopped).await);
+                        drop(connection(Arc::clone(&site), acceptor, stream, peer, entered.activity(), stopped).await);
+                        drop(entered);
                         site.metrics.connections.dec();
                         drop(slot);
                     });
@@ -119,11 +122,27 @@ impl Server {
         }
         site.stopping.store(true, Ordering::Relaxed);
         drop((listener, stopping));
-        let open = graceful.count();
+        let open = site.settings.connections.saturating_sub(slots.available_permits());
         tracing::info!(connections = open, "stopping: no more connections, those that are open come to their end");
-        match tokio::time::timeout(site.settings.drain, graceful.shutdown()).await {
-            Ok(()) => Served::Drained,
+        let all = u32::try_from(site.settings.connections).unwrap_or(u32::MAX);
+        match tokio::time::timeout(site.settings.drain, slots.acquire_many(all)).await {
+            Ok(_) => Served::Drained,
             Err(_) => Served::Cut(usize::try_from(site.metrics.connections.get()).unwrap_or(0)),
+        }
+    }
+}
+
+/// Room for one more connection: where there is none, those that do nothing give way to those who come, and if all do something, whoever comes waits.
+async fn free_slot(slots: &Arc<Semaphore>, connections: &Connections) -> Option<OwnedSemaphorePermit> {
+    if let Ok(slot) = Arc::clone(slots).try_acquire_owned() {
+        return Some(slot);
+    }
+    loop {
+        connections.make_room(HTTP_ROOM_AT_ONCE);
+        // Those that are to go have to be woken first, and one may have begun something in time.
+        match tokio::time::timeout(Duration::from_millis(50), Arc::clone(slots).acquire_owned()).await {
+            Ok(slot) => return slot.ok(),
+            Err(_) => {}
         }
     }
 }
@@ -135,7 +154,7 @@ async fn connection(
     acceptor: Option<TlsAcceptor>,
     stream: TcpStream,
     peer: SocketAddr,
-    watcher: Watcher,
+    activity: &Arc<Activity>,
     mut stopped: watch::Receiver<()>,
 ) -> Result<(), Failed> {
     stream.set_nodelay(true)?;
@@ -145,9 +164,10 @@ async fn connection(
             version = version(&stream) => version?,
             // Whoever has said nothing yet has begun nothing.
             _ = stopped.changed() => return Ok(()),
+            _ = activity.fate() => return Ok(()),
         };
         return match version {
-            Some(version) => conversation(site, stream, peer, version, watcher).await,
+            Some(version) => conversation(site, stream, peer, version, activity, stopped).await,
             None => Ok(()),
         };
     };
@@ -156,6 +176,7 @@ async fn connection(
         biased;
         stream = handshake => stream,
         _ = stopped.changed() => return Ok(()),
+        _ = activity.fate() => return Ok(()),
     };
     let stream = match stream {
         Ok(Ok(stream)) => stream,
@@ -165,31 +186,43 @@ async fn connection(
         }
     };
     let version = if stream.get_ref().1.alpn_protocol() == Some(HTTP2) { Version::Two } else { Version::One };
-    conversation(site, stream, peer, version, watcher).await
+    conversation(site, stream, peer, version, activity, stopped).await
 }
 
 /// Requests and their answers, to the connection's end.
-async fn conversation<S>(site: Arc<Site>, stream: S, peer: SocketAddr, version: Version, watcher: Watcher) -> Result<(), Failed>
+async fn conversation<S>(
+    site: Arc<Site>,
+    stream: S,
+    peer: SocketAddr,
+    version: Version,
+    activity: &Arc<Activity>,
+    stopped: watch::Receiver<()>,
+) -> Result<(), Failed>
 where
     S: AsyncRead + AsyncWrite + Send + 'static,
 {
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(Duration::from_secs(HTTP_WRITE_SECS)));
     let io = TokioIo::new(Box::pin(stream));
+    let of = Arc::clone(activity);
     let service = service_fn(move |request| {
-        let site = Arc::clone(&site);
-        async move { Ok::<_, std::convert::Infallible>(answer(site, peer.ip(), request).await) }
+        let (site, under_way) = (Arc::clone(&site), of.begin());
+        async move {
+            let response = answer(site, peer.ip(), request, under_way.is_one_too_many()).await;
+            Ok::<_, std::convert::Infallible>(response.map(|body| Sent::new(body, under_way)))
+        }
     });
     match version {
         Version::One => {
             let mut builder = http1::Builder::new();
+            // Answers go out one by one: hyper's `pipeline_flush` gathers those to requests that have come together, without a bound, for as long as
+            // anything more has come.
             builder
                 .timer(TokioTimer::new())
                 .header_read_timeout(Duration::from_secs(HTTP_HEAD_SECS))
                 .max_buf_size(HTTP_BUFFER_BYTES)
-                .max_headers(HTTP_HEADERS_MAX)
-                .pipeline_flush(true);
-            watcher.watch(builder.serve_connection(io, service)).await?;
+                .max_headers(HTTP_HEADERS_MAX);
+            to_its_end(builder.serve_connection(io, service), activity, stopped).await?;
         }
         Version::Two => {
             let mut builder = http2::Builder::new(TokioExecutor::new());
@@ -198,12 +231,34 @@ where
                 .max_concurrent_streams(HTTP2_STREAMS_MAX)
                 .max_header_list_size(HTTP_BUFFER_BYTES as u32)
                 .max_send_buf_size(HTTP_BUFFER_BYTES)
+                .initial_stream_window_size(HTTP2_WINDOW_BYTES)
+                .initial_connection_window_size(HTTP2_WINDOW_BYTES)
                 .keep_alive_interval(Duration::from_secs(HTTP_HEAD_SECS))
                 .keep_alive_timeout(Duration::from_secs(HTTP_WRITE_SECS));
-            watcher.watch(builder.serve_connection(io, service)).await?;
+            to_its_end(builder.serve_connection(io, service), activity, stopped).await?;
         }
     }
     Ok(())
+}
+
+/// Until the peer has enough, or the server stops, or nothing comes of it any more.
+async fn to_its_end<C: GracefulConnection>(connection: C, activity: &Activity, mut stopped: watch::Receiver<()>) -> Result<(), C::Error> {
+    tokio::pin!(connection);
+    let mut ending = false;
+    loop {
+        tokio::select! {
+            biased;
+            ended = connection.as_mut() => return ended,
+            _ = stopped.changed(), if !ending => {}
+            fate = activity.fate() => match fate {
+                Fate::Idle if !ending => {}
+                Fate::Idle | Fate::Cut => return Ok(()),
+            },
+        }
+        // What was begun is answered, and nothing else is begun.
+        connection.as_mut().graceful_shutdown();
+        ending = true;
+    }
 }
 
 #[derive(Clone, Copy)]

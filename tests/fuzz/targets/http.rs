@@ -1,6 +1,6 @@
 //! What strangers say to the server beside questions: paths, queries, and the headers that decide for whom and in which words it answers.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use fapiao::channel::http::{ENDPOINTS, QuestionBody, Route, find, forwarded, parameter};
 use fapiao::channel::problem::Language;
@@ -83,9 +83,13 @@ fn addresses(lists: &[&str], subject: Subject) {
     };
     let joined = lists.join(",");
     let mut expected = PROXIES[0];
-    for hop in joined.split(',').rev().map_while(|hop| hop.trim().parse::<IpAddr>().ok()) {
-        expected = hop.to_canonical();
-        if !PROXIES.contains(&expected) {
+    for hop in joined.split(',').rev().map(str::trim).filter(|_| !lists.is_empty()) {
+        let bare = hop.strip_prefix('[').and_then(|hop| hop.strip_suffix(']')).unwrap_or(hop);
+        let with_port = || hop.parse::<SocketAddr>().ok().map(|address| address.ip());
+        let address = bare.parse::<IpAddr>().ok().or_else(with_port);
+        // Where a proxy's word is no address, nobody's.
+        expected = address.unwrap_or(Ipv6Addr::UNSPECIFIED.into()).to_canonical();
+        if address.is_none() || !PROXIES.contains(&expected) {
             break;
         }
     }
