@@ -353,9 +353,6 @@ pub const HTTP_ANSWER_SECS: u64 = 30;
 /// seconds: longer than any request may take.
 pub const HTTP_STALL_SECS: u64 = 60;
 
-/// How often a connection is looked at for that, in seconds.
-pub const HTTP_LOOK_SECS: u64 = 5;
-
 /// Connections that do nothing and are ended at once when there is no room for another.
 pub const HTTP_ROOM_AT_ONCE: usize = 64;
 

@@ -12,7 +12,7 @@ use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::Notify;
 
 use super::reply::ReplyBody;
-use crate::limits::{HTTP_HEAD_SECS, HTTP_LOOK_SECS, HTTP_REQUESTS_MAX, HTTP_SLICE_BYTES, HTTP_STALL_SECS};
+use crate::limits::{HTTP_HEAD_SECS, HTTP_REQUESTS_MAX, HTTP_SLICE_BYTES, HTTP_STALL_SECS};
 
 /// Every open connection.
 #[derive(Debug)]
@@ -119,19 +119,22 @@ impl Activity {
         UnderWay(Arc::clone(self))
     }
 
-    /// Waits until this connection is to end.
-    pub(super) async fn fate(&self) -> Fate {
+    /// Waits until this connection is to end; one that was told to go is not told again that it is idle.
+    pub(super) async fn fate(&self, told_to_go: bool) -> Fate {
         loop {
-            tokio::select! {
-                () = self.give_way.notified() => return Fate::Cut,
-                () = tokio::time::sleep(Duration::from_secs(HTTP_LOOK_SECS)) => {}
-            }
-            let seconds = millis(self.since).saturating_sub(self.last_ms.load(Ordering::Relaxed)) / 1_000;
-            if seconds >= HTTP_STALL_SECS {
+            let quiet = millis(self.since).saturating_sub(self.last_ms.load(Ordering::Relaxed)) / 1_000;
+            let is_idle = !told_to_go && self.under_way.load(Ordering::Relaxed) == 0;
+            if quiet >= HTTP_STALL_SECS {
                 return Fate::Cut;
             }
-            if seconds >= HTTP_HEAD_SECS && self.under_way.load(Ordering::Relaxed) == 0 {
+            if is_idle && quiet >= HTTP_HEAD_SECS {
                 return Fate::Idle;
+            }
+            // Nothing can become of it before then, however many others there are.
+            let until = if is_idle { HTTP_HEAD_SECS } else { HTTP_STALL_SECS };
+            tokio::select! {
+                () = self.give_way.notified() => return Fate::Cut,
+                () = tokio::time::sleep(Duration::from_secs(until - quiet)) => {}
             }
         }
     }

@@ -164,7 +164,7 @@ async fn connection(
             version = version(&stream) => version?,
             // Whoever has said nothing yet has begun nothing.
             _ = stopped.changed() => return Ok(()),
-            _ = activity.fate() => return Ok(()),
+            _ = activity.fate(false) => return Ok(()),
         };
         return match version {
             Some(version) => conversation(site, stream, peer, version, activity, stopped).await,
@@ -176,7 +176,7 @@ async fn connection(
         biased;
         stream = handshake => stream,
         _ = stopped.changed() => return Ok(()),
-        _ = activity.fate() => return Ok(()),
+        _ = activity.fate(false) => return Ok(()),
     };
     let stream = match stream {
         Ok(Ok(stream)) => stream,
@@ -232,9 +232,7 @@ where
                 .max_header_list_size(HTTP_BUFFER_BYTES as u32)
                 .max_send_buf_size(HTTP_BUFFER_BYTES)
                 .initial_stream_window_size(HTTP2_WINDOW_BYTES)
-                .initial_connection_window_size(HTTP2_WINDOW_BYTES)
-                .keep_alive_interval(Duration::from_secs(HTTP_HEAD_SECS))
-                .keep_alive_timeout(Duration::from_secs(HTTP_WRITE_SECS));
+                .initial_connection_window_size(HTTP2_WINDOW_BYTES);
             to_its_end(builder.serve_connection(io, service), activity, stopped).await?;
         }
     }
@@ -244,20 +242,21 @@ where
 /// Until the peer has enough, or the server stops, or nothing comes of it any more.
 async fn to_its_end<C: GracefulConnection>(connection: C, activity: &Activity, mut stopped: watch::Receiver<()>) -> Result<(), C::Error> {
     tokio::pin!(connection);
-    let mut ending = false;
-    loop {
-        tokio::select! {
-            biased;
-            ended = connection.as_mut() => return ended,
-            _ = stopped.changed(), if !ending => {}
-            fate = activity.fate() => match fate {
-                Fate::Idle if !ending => {}
-                Fate::Idle | Fate::Cut => return Ok(()),
-            },
-        }
-        // What was begun is answered, and nothing else is begun.
-        connection.as_mut().graceful_shutdown();
-        ending = true;
+    tokio::select! {
+        biased;
+        ended = connection.as_mut() => return ended,
+        _ = stopped.changed() => {}
+        fate = activity.fate(false) => match fate {
+            Fate::Idle => {}
+            Fate::Cut => return Ok(()),
+        },
+    }
+    // What was begun is answered, and nothing else is begun.
+    connection.as_mut().graceful_shutdown();
+    tokio::select! {
+        biased;
+        ended = connection.as_mut() => ended,
+        _ = activity.fate(true) => Ok(()),
     }
 }
 
