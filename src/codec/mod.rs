@@ -12,4 +12,5 @@ pub mod proof;
 pub mod reader;
 pub mod rest;
 pub mod revocations;
+pub mod tile;
 pub mod writer;

@@ -25,6 +25,7 @@ mod state;
 mod store;
 mod submission;
 mod tables;
+mod tile;
 mod touched;
 pub mod value;
 

@@ -1,8 +1,6 @@
 //! Receipts: what proves to anybody that a leaf is in the log, rebuilt from the ledger so that a repeated submission gets the same bytes.
 
-use std::sync::Arc;
-
-use super::tables::{Heads, Tiles};
+use super::tables::Heads;
 use super::value::Seal;
 use super::{Ledger, LedgerError};
 use crate::codec::leaf::Leaf;
@@ -88,37 +86,5 @@ impl Ledger {
     pub fn consistency(&self, old: u64, new: u64) -> Result<Vec<[u8; 32]>, LedgerError> {
         let (published, read) = self.published_tiles();
         merkle::consistency_proof(old, new.min(published), read).map_err(|error| LedgerError::of_tile(old, error))
-    }
-
-    /// The published size, and how to read the tiles of that tree. They serve every smaller tree as well: a row only grows to the right.
-    fn published_tiles(&self) -> (u64, impl Fn(u8, u64) -> Result<PublishedTile, LedgerError>) {
-        let (size, edge) = {
-            let front = self.shared.front();
-            (front.published.size, Arc::clone(&front.edge))
-        };
-        let read = move |level: u8, n: u64| {
-            if size.checked_shr(merkle::TILE_HEIGHT * (u32::from(level) + 1)).unwrap_or(0) == n {
-                return Ok(PublishedTile::Edge(Arc::clone(&edge), level.into()));
-            }
-            let stored = self.store.get::<Tiles>(&(level, n))?;
-            stored.map(PublishedTile::Full).ok_or_else(|| LedgerError::broken(n, format!("tile {level}/{n} is missing")))
-        };
-        (size, read)
-    }
-}
-
-/// A tile of the published tree.
-enum PublishedTile {
-    Full(Vec<u8>),
-    /// Of these, the one of this row.
-    Edge(Arc<Vec<merkle::Edge>>, usize),
-}
-
-impl merkle::Tile for PublishedTile {
-    fn subtree(&self, height: u32, place: usize) -> Option<merkle::Hash> {
-        match self {
-            PublishedTile::Full(tile) => tile.subtree(height, place),
-            PublishedTile::Edge(edge, level) => edge.get(*level)?.subtree(height, place),
-        }
     }
 }

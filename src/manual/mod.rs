@@ -20,3 +20,5 @@ pub mod _08_integrate {}
 pub mod _09_operating {}
 #[doc = include_str!("keys.md")]
 pub mod _10_keys {}
+#[doc = include_str!("log.md")]
+pub mod _11_log {}

@@ -9,13 +9,13 @@ use crate::house::root;
 use crate::remote::{canned, reply};
 
 /// The blocks of shell on a page.
-fn blocks(page: &'static str) -> impl Iterator<Item = &'static str> {
+pub(crate) fn blocks(page: &'static str) -> impl Iterator<Item = &'static str> {
     page.split("```sh\n").skip(1).map(|block| block.split_once("```").expect("an end").0)
 }
 
 /// Runs commands that leave a server behind if they fail.
 #[track_caller]
-fn run(commands: &str) -> String {
+pub(crate) fn run(commands: &str) -> String {
     let directory = tempfile::tempdir().expect("a directory");
     let examples = root().join("examples").display().to_string();
     let commands = format!("trap 'kill $! 2> /dev/null || true' EXIT\n{commands}");

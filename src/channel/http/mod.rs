@@ -13,6 +13,7 @@ mod callers;
 mod connections;
 mod invoices;
 mod keys;
+mod log;
 mod openapi;
 mod operation;
 mod page;

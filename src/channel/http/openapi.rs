@@ -31,7 +31,7 @@ struct Words {
     en: &'static str,
     parameters: Value,
     request: Option<Value>,
-    /// Status, content type, schema, description.
+    /// Status, content type, schema, description. Without a schema there is no content.
     replies: Vec<(u16, &'static str, Value, &'static str)>,
     /// Problems beyond those that any request can have.
     problems: &'static [Kind],
@@ -41,7 +41,8 @@ struct Words {
 pub fn description() -> Value {
     let mut paths = Map::new();
     for endpoint in &ENDPOINTS {
-        let item = paths.entry(endpoint.path).or_insert_with(|| json!({}));
+        // A template of OpenAPI matches one step, and has no sign for more.
+        let item = paths.entry(endpoint.path.replace("{+", "{")).or_insert_with(|| json!({}));
         if let Some(item) = item.as_object_mut() {
             item.insert(endpoint.method.as_str().to_ascii_lowercase(), operation(endpoint));
         }
@@ -74,7 +75,9 @@ fn operation(endpoint: &Endpoint) -> Value {
     let mut responses = Map::new();
     for (status, content_type, schema, description) in &words.replies {
         let entry = responses.entry(status.to_string()).or_insert_with(|| json!({ "description": description, "content": {} }));
-        entry["content"][*content_type] = json!({ "schema": schema });
+        if !schema.is_null() {
+            entry["content"][*content_type] = json!({ "schema": schema });
+        }
     }
     let anybody = endpoint.roles.has(Role::Anonymous);
     let mut kinds =
@@ -249,7 +252,7 @@ fn words(operation: Operation) -> Words {
             en: "the signed, dated list of void, red-flushed and suspended invoices, for checking offline",
             parameters: none(),
             request: None,
-            replies: vec![(200, BYTES, text(), "the list, in the layout of the manual's page on formats"), (304, BYTES, text(), "as you know it")],
+            replies: vec![(200, BYTES, text(), "the list, in the layout of the manual's page on formats"), (304, "", Value::Null, "as you know it")],
             problems: &[],
         },
         Operation::RotateKey => Words {
@@ -284,6 +287,24 @@ fn words(operation: Operation) -> Words {
             replies: vec![(200, JSON, named("Consistency"), "the proof")],
             problems: &[Kind::NotFound],
         },
+        Operation::Checkpoint => Words {
+            zh: "公开日志最新的已签名检查点",
+            en: "the newest signed checkpoint of the public log (C2SP tlog-tiles)",
+            parameters: json!([{
+                "name": "If-None-Match", "in": "header", "required": false, "description": "ETag of the checkpoint that is known", "schema": { "type": "string" },
+            }]),
+            request: None,
+            replies: vec![(200, "text/plain", text(), "a signed note"), (304, "", Value::Null, "the one that is known")],
+            problems: &[],
+        },
+        Operation::Entries => {
+            tile("公开日志的记录，每块 256 条", "256 leaves of the public log, each after its length (C2SP tlog-tiles)", json!([tile_path()]))
+        }
+        Operation::Tile => tile(
+            "公开日志的哈希数据块",
+            "256 hashes of the public log's tree (C2SP tlog-tiles)",
+            json!([path("level", "row of the tree; 0 has the leaf hashes", Some("^[0-7]$")), tile_path()]),
+        ),
         Operation::Callers => Words {
             zh: "调用方列表",
             en: "callers and what they may do",
@@ -330,6 +351,15 @@ fn words(operation: Operation) -> Words {
 
 fn plain(zh: &'static str, en: &'static str, content_type: &'static str) -> Words {
     Words { zh, en, parameters: json!([]), request: None, replies: vec![(200, content_type, text(), en)], problems: &[] }
+}
+
+fn tile_path() -> Value {
+    let description = "place in the row, in threes: `067`, `x001/x234/067`; the first w of a tile are `067.p/w`";
+    path("tile", description, Some("^[0-9]{3}$"))
+}
+
+fn tile(zh: &'static str, en: &'static str, parameters: Value) -> Words {
+    Words { zh, en, parameters, request: None, replies: vec![(200, BYTES, json!({}), "the tile, which never changes")], problems: &[Kind::NotFound] }
 }
 
 fn draft_example() -> Value {

@@ -13,11 +13,11 @@ use hyper::body::Incoming;
 use hyper::header::{ALLOW, HOST};
 use hyper::{Method, Response, StatusCode, Version};
 
-use super::reply::{Reply, ReplyBody};
+use super::reply::{PLAIN, Reply, ReplyBody};
 use super::request::{Request, bearer, language, origin};
 use super::route::{Body, Endpoint, Operation, Route, Steps, find};
 use super::{RequestLog, Site};
-use super::{administration, bulk, callers, invoices, keys, openapi, page, proofs, verify};
+use super::{administration, bulk, callers, invoices, keys, log, openapi, page, proofs, verify};
 use crate::channel::problem::{self, Kind, Problem};
 use crate::domain::caller::{Caller, Role};
 use crate::engine::EngineError;
@@ -85,7 +85,7 @@ pub(super) async fn answer(site: Arc<Site>, peer: IpAddr, request: hyper::Reques
             (endpoint.name, handled)
         }
         Route::OtherMethod(allowed) if head.method == Method::OPTIONS => {
-            ("none", Ok(Reply::new("text/plain; charset=utf-8", "").status(StatusCode::NO_CONTENT).header(ALLOW, allowed)))
+            ("none", Ok(Reply::new(PLAIN, "").status(StatusCode::NO_CONTENT).header(ALLOW, allowed)))
         }
         Route::OtherMethod(allowed) => {
             let mut problem = Problem::new(Kind::MethodNotAllowed);
@@ -180,11 +180,13 @@ async fn handle(
         Operation::Revocations => proofs::revocations(&request),
         Operation::Inclusion => proofs::inclusion(request).await,
         Operation::Consistency => proofs::consistency(request).await,
+        Operation::Checkpoint => log::checkpoint(&request),
+        Operation::Entries | Operation::Tile => log::tile(request).await,
         Operation::Callers => callers::list(request).await,
         Operation::AddCaller => callers::add(request).await,
         Operation::RevokeCaller => callers::revoke(request).await,
         Operation::Audit => administration::audit(request).await,
-        Operation::Health => Ok(Reply::new("text/plain; charset=utf-8", "ok\n")),
+        Operation::Health => Ok(Reply::new(PLAIN, "ok\n")),
         Operation::Ready => ready(&request.site),
         Operation::Metrics => metrics(request).await,
         Operation::OpenApi => Ok(openapi::reply()),
@@ -235,7 +237,7 @@ fn ready(site: &Site) -> Handled {
         return Err(problem::busy("服务器正在停止", "the server is stopping").into());
     }
     match site.engine.ledger().may_write() {
-        Ok(()) if site.engine.is_unlocked() => Ok(Reply::new("text/plain; charset=utf-8", "ready\n")),
+        Ok(()) if site.engine.is_unlocked() => Ok(Reply::new(PLAIN, "ready\n")),
         Ok(()) => Err(EngineError::Locked.into()),
         Err(error) => Err(problem::not_writing(&error).into()),
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::StatusCode;
-use hyper::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH};
+use hyper::header::{CACHE_CONTROL, ETAG};
 
 use super::operation::{Fault, Handled};
 use super::reply::{BYTES, Reply};
@@ -25,8 +25,7 @@ pub(super) fn revocations(request: &Request) -> Handled {
     let left_ms = list.list.next.0.saturating_sub(request.site.engine.now().0);
     let fresh = (left_ms / 1_000).clamp(REVOCATIONS_RETRY_SECS, REVOCATIONS_CACHED_SECS_MAX);
     let tag = format!("\"{}-{}\"", list.list.made.0, list.list.size);
-    let known = request.head.headers.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    let reply = if known.is_some_and(|known| known == "*" || known.split(',').any(|known| known.trim().trim_start_matches("W/") == tag)) {
+    let reply = if request.knows(&tag) {
         Reply::new(BYTES, Bytes::new()).status(StatusCode::NOT_MODIFIED)
     } else {
         Reply::new(BYTES, Bytes::from_owner(Shared(list)))

@@ -30,6 +30,8 @@ pub(super) const HTML: &str = "text/html; charset=utf-8";
 pub(super) const PNG: &str = "image/png";
 /// A picture that scales.
 pub(super) const SVG: &str = "image/svg+xml";
+/// A text.
+pub(super) const PLAIN: &str = "text/plain; charset=utf-8";
 /// Bytes with a layout of their own.
 pub(super) const BYTES: &str = "application/octet-stream";
 /// What Prometheus reads.

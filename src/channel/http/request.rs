@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt as _;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, IF_NONE_MATCH};
 use hyper::http::request::Parts;
 use serde::de::DeserializeOwned;
 use tokio::sync::OwnedSemaphorePermit;
@@ -125,6 +125,12 @@ impl Request {
     pub(super) fn required_number(&self, name: &str) -> Result<u64, Problem> {
         let missing = || Problem::because(Kind::BadRequest, format!("缺少参数 {name}"), format!("the parameter {name} is missing"));
         self.number(name)?.ok_or_else(missing)
+    }
+
+    /// Whether the caller has the version with this `ETag` already (RFC 9110, section 13.1.2).
+    pub(super) fn knows(&self, tag: &str) -> bool {
+        let lists = self.head.headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+        lists.flat_map(|list| list.split(',')).map(str::trim).any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag)
     }
 
     /// Whether the caller prefers a reply without its larger parts (RFC 7240).

@@ -45,6 +45,12 @@ pub enum Operation {
     Inclusion,
     /// A log of some size continues an earlier one.
     Consistency,
+    /// The newest signed checkpoint of the public log.
+    Checkpoint,
+    /// A tile of the public log: leaves.
+    Entries,
+    /// A tile of the public log: hashes of the tree.
+    Tile,
     /// Callers and what they may do.
     Callers,
     /// A new caller with its token.
@@ -108,7 +114,7 @@ pub struct Endpoint {
     pub name: &'static str,
     /// Method; `HEAD` is answered where `GET` is.
     pub method: Method,
-    /// Path; a step in braces matches any one step.
+    /// Path; a step in braces matches any one step, one with a plus all that follow.
     pub path: &'static str,
     /// Who may ask. Anybody else gets 401 without and 403 with a token.
     pub roles: Roles,
@@ -131,7 +137,7 @@ const fn row(operation: Operation, name: &'static str, method: Method, path: &'s
 }
 
 /// Every endpoint, the busiest first.
-pub static ENDPOINTS: [Endpoint; 26] = [
+pub static ENDPOINTS: [Endpoint; 29] = [
     row(Operation::Verify, "verify", Method::POST, "/v1/verify", ANYBODY, SMALL),
     row(Operation::Issue, "issue", Method::POST, "/v1/invoices", ISSUERS, DRAFT),
     row(Operation::IssueBulk, "issue_bulk", Method::POST, "/v1/invoices/bulk", ISSUERS, Body::Lines),
@@ -150,6 +156,9 @@ pub static ENDPOINTS: [Endpoint; 26] = [
     row(Operation::Revocations, "revocations", Method::GET, "/v1/revocations", ANYBODY, Body::None),
     row(Operation::Inclusion, "inclusion", Method::GET, "/v1/proofs/inclusion", ANYBODY, Body::None),
     row(Operation::Consistency, "consistency", Method::GET, "/v1/proofs/consistency", ANYBODY, Body::None),
+    row(Operation::Checkpoint, "checkpoint", Method::GET, "/checkpoint", ANYBODY, Body::None),
+    row(Operation::Entries, "entries", Method::GET, "/tile/entries/{+tile}", ANYBODY, Body::None),
+    row(Operation::Tile, "tile", Method::GET, "/tile/{level}/{+tile}", ANYBODY, Body::None),
     row(Operation::Callers, "callers", Method::GET, "/v1/callers", READERS, Body::None),
     row(Operation::AddCaller, "add_caller", Method::POST, "/v1/callers", ADMINISTRATORS, SMALL),
     row(Operation::RevokeCaller, "revoke_caller", Method::POST, "/v1/callers/{id}/revoke", ADMINISTRATORS, Body::None),
@@ -184,7 +193,7 @@ impl Steps {
 
 /// Finds the endpoint for a request.
 pub fn find(method: &Method, path: &str) -> Route {
-    // A step that is spelled out is preferred to one in braces: `/v1/invoices/bulk` is listed, and no invoice has one step.
+    // A step that is spelled out is preferred to one in braces: such a row is listed before the other.
     let mut known = ENDPOINTS.iter().filter_map(|endpoint| matched(endpoint.path, path).map(|steps| (endpoint, steps))).peekable();
     if known.peek().is_none() {
         return Route::Nowhere;
@@ -217,6 +226,10 @@ fn matched(pattern: &str, path: &str) -> Option<Steps> {
             if step.is_empty() {
                 return None;
             }
+            if wanted.starts_with("{+") {
+                *steps.0.get_mut(found)? = (from, path.len());
+                break;
+            }
             *steps.0.get_mut(found)? = (from, from + step.len());
             found += 1;
         } else if wanted != step {
@@ -241,13 +254,33 @@ mod tests {
     #[test]
     fn paths_lead_to_their_endpoints() {
         for endpoint in &ENDPOINTS {
-            let path =
-                endpoint.path.replace("{code}", "033001900104").replace("{number}", "00000001").replace("{payload}", "AE").replace("{id}", "00");
+            let path = endpoint
+                .path
+                .replace("{code}", "033001900104")
+                .replace("{number}", "00000001")
+                .replace("{payload}", "AE")
+                .replace("{id}", "00")
+                .replace("{level}", "0")
+                .replace("{+tile}", "x001/000.p/7");
             assert_eq!(name(&endpoint.method, &path), Some(endpoint.name));
             assert!(matches!(find(&Method::DELETE, &path), Route::OtherMethod(_)), "{path}");
         }
         assert_eq!(name(&Method::HEAD, "/healthz"), Some("health"));
-        for nowhere in ["", "/", "/v1/verify/", "/v1/invoices/1", "/v1/invoices/1/2/3", "//v1/verify", "/q/", "/q/a/b", "/v1/invoices//2"] {
+        for nowhere in [
+            "",
+            "/",
+            "/v1/verify/",
+            "/v1/invoices/1",
+            "/v1/invoices/1/2/3",
+            "//v1/verify",
+            "/q/",
+            "/q/a/b",
+            "/v1/invoices//2",
+            "/tile/0",
+            "/tile/0/",
+            "/tile//000",
+            "/checkpoint/",
+        ] {
             assert!(matches!(find(&Method::POST, nowhere), Route::Nowhere), "{nowhere}");
         }
     }

@@ -7,13 +7,14 @@ use std::net::SocketAddr;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use fapiao::domain::caller::{Caller, Region, Role};
+use fapiao::domain::kind::Kind;
 use fapiao::domain::taxpayer::TaxpayerId;
 use fapiao::engine::{Engine, NewCaller, Territory};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::http::{Client, Reply};
-use super::{Site, allot_all, other_seller, program, seller};
+use super::{Site, allot_all, generated, other_seller, program, seller};
 
 /// What is configured for most tests: the drafts are years old, and nobody waits for a quota that is not what the test is about.
 pub(crate) const CONFIGURATION: &str = "[issue]\ndays_back = 36500\n[quota]\naddress_per_minute = 0\nkey_per_minute = 0\n";
@@ -141,6 +142,14 @@ impl Server {
         format!("Bearer {}", self.tokens[name])
     }
 
+    /// Issues invoices with these numbers, in one request.
+    pub(crate) fn issue(&self, numbers: std::ops::Range<u32>) {
+        let drafts: String = numbers.clone().map(|number| generated(Kind::Electronic, u64::from(number), number).to_string() + "\n").collect();
+        let reply = self.ask_as("issuer", "POST", "/v1/invoices/bulk", drafts.as_bytes());
+        let issued = reply.text().lines().filter(|line| line.contains("\"status\":\"logged\"")).count();
+        assert_eq!((reply.status, issued), (200, numbers.len()), "{}", reply.text().lines().next().unwrap_or_default());
+    }
+
     /// Asks on a connection of its own; `name` is empty for nobody in particular.
     pub(crate) fn ask_as(&self, name: &str, method: &str, path: &str, body: &[u8]) -> Reply {
         let bearer = if name.is_empty() { String::new() } else { self.bearer(name) };
@@ -154,7 +163,8 @@ pub(crate) fn buyer() -> TaxpayerId {
     TaxpayerId::parse("91440300MA5DQMX182").expect("a tax id")
 }
 
-fn serve(site: &Site, configuration: &str) -> Running {
+/// The ledger of a site, served.
+pub(crate) fn serve(site: &Site, configuration: &str) -> Running {
     let path = site.file("serve.toml");
     fs::write(&path, configuration).expect("written");
     let log = File::create(site.file("serve.log")).expect("a log");
