@@ -102,7 +102,8 @@ faults: tools-test ## the tests that break things: crashes, a simulated disk, pl
 # Last, so that a run ends with its summary.
 tests:
 	$(step) "tests"
-	@export FAPIAO_PYTHON=$$(.ci/tools python) FAPIAO_PROMTOOL=$$(.ci/tools promtool) FAPIAO_SCHEMATHESIS=$$(.ci/tools schemathesis); \
+	@export FAPIAO_PYTHON=$$(.ci/tools python) FAPIAO_PROMTOOL=$$(.ci/tools promtool) FAPIAO_SCHEMATHESIS=$$(.ci/tools schemathesis) \
+		FAPIAO_SIGSTORE=$$(.ci/tools sigstore) FAPIAO_GO=$$(.ci/tools go); \
 	if cargo nextest --version >/dev/null 2>&1; then \
 		cargo nextest run --release --locked; \
 	else \

@@ -30,6 +30,7 @@ mod logs;
 mod merkle;
 mod model;
 mod note;
+mod outside_verifiers;
 mod public_log;
 mod qr;
 mod qr_image;
