@@ -128,6 +128,7 @@ fn of_requests(add: &mut impl FnMut(&'static str, &str, Vec<u8>)) {
         ("scanned", ["/v1/verify", "", "zh-CN,en;q=0.5", "198.51.100.7", "10.0.0.2", r#"{"qr":"01,10,","proof":true}"#]),
         ("invoice", ["/v1/invoices/033001900111/00000001/void", "", "", "::1", "", ""]),
         ("proof", ["/v1/proofs/inclusion", "index=7&size=60", "fr;q=0.1", "", "::ffff:10.0.0.2", "[]"]),
+        ("tile", ["/tile/entries/x001/x234/067.p/5", "", "", "", "", ""]),
         ("page", ["/q/AE", "from=1&to=2&limit=3&after=00", "*", "x", "", "{}"]),
     ] {
         add("request", name, lines.join("\n").into());

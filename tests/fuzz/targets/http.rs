@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use fapiao::channel::http::{ENDPOINTS, QuestionBody, Route, find, forwarded, parameter};
 use fapiao::channel::problem::Language;
+use fapiao::codec::tile::{Row, TileName};
 use serde_json::Value;
 
 use super::Subject;
@@ -25,17 +26,26 @@ pub fn request(input: &[u8], subject: Subject) -> bool {
 
 /// A path leads to an endpoint if, step by step, it is one's pattern; and then by that endpoint's method.
 fn path(path: &str) -> bool {
+    // A brace with a plus is the last step, and has all that is left.
+    let steps_for = |pattern: &str| -> Vec<&str> {
+        let most = if pattern.contains("{+") { pattern.split('/').count() } else { usize::MAX };
+        path.splitn(most, '/').collect()
+    };
     let fits = |pattern: &str| {
-        let (steps, pattern): (Vec<&str>, Vec<&str>) = (path.split('/').collect(), pattern.split('/').collect());
-        let step = |(step, pattern): (&&str, &&str)| if pattern.starts_with('{') { !step.is_empty() } else { step == pattern };
+        let (steps, pattern): (Vec<&str>, Vec<&str>) = (steps_for(pattern), pattern.split('/').collect());
+        let is_some = |step: &str| !step.is_empty() && !step.starts_with('/');
+        let step = |(step, pattern): (&&str, &&str)| if pattern.starts_with('{') { is_some(step) } else { step == pattern };
         steps.len() == pattern.len() && steps.iter().zip(&pattern).all(step)
     };
+    if let Some(name) = path.strip_prefix("/tile/").and_then(TileName::parse) {
+        tile(path, name);
+    }
     for endpoint in &ENDPOINTS {
         let expected = ENDPOINTS.iter().find(|other| other.method == endpoint.method && fits(other.path));
         match find(&endpoint.method, path) {
             Route::To(to, steps) => {
                 assert_eq!(Some(to.name), expected.map(|expected| expected.name));
-                let braces = to.path.split('/').zip(path.split('/')).filter(|(pattern, _)| pattern.starts_with('{'));
+                let braces = to.path.split('/').zip(steps_for(to.path)).filter(|(pattern, _)| pattern.starts_with('{'));
                 assert!(braces.enumerate().all(|(at, (_, step))| steps.get(path, at) == step));
             }
             Route::OtherMethod(allowed) => {
@@ -46,6 +56,18 @@ fn path(path: &str) -> bool {
         }
     }
     ENDPOINTS.iter().any(|endpoint| fits(endpoint.path))
+}
+
+/// A tile leads to the endpoint of its row; its place is read again, digit by digit.
+fn tile(path: &str, name: TileName) {
+    let (row, place) = path.trim_start_matches("/tile/").split_once('/').expect("a row and a place");
+    let wanted = if row == "entries" { "entries" } else { "tile" };
+    let endpoint = ENDPOINTS.iter().find(|endpoint| endpoint.name == wanted).expect("listed");
+    assert!(matches!(find(&endpoint.method, path), Route::To(found, _) if found.name == wanted));
+    assert_eq!(name.row == Row::Entries, row == "entries");
+    let (number, width) = place.split_once(".p/").unwrap_or((place, "256"));
+    let digits = number.bytes().filter(u8::is_ascii_digit).fold(0u128, |n, digit| n * 10 + u128::from(digit - b'0'));
+    assert_eq!((u128::from(name.n), name.width.to_string().as_str()), (digits, width));
 }
 
 /// A parameter is what stands behind its name, where that is once.
