@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::house::root;
 use crate::support::http::Client;
-use crate::support::server::Server;
+use crate::support::server::{SILENT, Server};
 
 /// What becomes of a reply's body on its way, by its path.
 type Alter = Box<dyn Fn(&str, Vec<u8>) -> Vec<u8> + Send>;
@@ -73,7 +73,7 @@ struct Log {
 
 impl Log {
     fn new() -> Log {
-        let server = Server::new();
+        let server = Server::with(SILENT, |_| ());
         let note = |server: &Server| server.ask_as("", "GET", "/checkpoint", b"").text().to_owned();
         server.issue(1..41);
         let kept = note(&server);

@@ -14,7 +14,7 @@ use signed_note::{Note as TheirNote, StandardVerifier, VerifierList};
 
 use crate::integrate::{blocks, run};
 use crate::support::http::{Client, Reply};
-use crate::support::server::{CONFIGURATION, Running, Server, serve};
+use crate::support::server::{Running, SILENT, Server, serve};
 use crate::support::{Site, allot_all, copy_tree, generated, logged, submit};
 
 /// Somebody who knows a log's name and key, and asks on one connection.
@@ -89,7 +89,7 @@ fn path(row: &str, n: u64, width: u64) -> String {
 
 #[test]
 fn the_checkpoint_is_the_newest_and_is_asked_for_again() {
-    let server = Server::new();
+    let server = Server::with(SILENT, |_| ());
     let follower = Follower::new(&server.running, &server.site);
     let first = follower.get("/checkpoint");
     assert_eq!((first.header("content-type"), first.header("cache-control")), ("text/plain; charset=utf-8", "no-cache"));
@@ -121,7 +121,7 @@ fn the_checkpoint_is_the_newest_and_is_asked_for_again() {
 
 #[test]
 fn a_tile_that_is_not_there_is_not_kept_by_caches() {
-    let server = Server::new();
+    let server = Server::with(SILENT, |_| ());
     let follower = Follower::new(&server.running, &server.site);
     let size = follower.checkpoint().size;
     for row in ["0", "entries"] {
@@ -178,12 +178,12 @@ fn entries(follower: &Follower, size: u64) -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 3, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 3, ..ProptestConfig::default() })]
 
     /// Of each width that a tile has or once had.
     #[test]
     fn every_tile_is_the_one_that_the_leaves_make(steps in prop::collection::vec(1u32..420, 1..4)) {
-        let server = Server::new();
+        let server = Server::with(SILENT, |_| ());
         let follower = Follower::new(&server.running, &server.site);
         let mut next = 1;
         for step in steps {
@@ -223,7 +223,7 @@ proptest! {
 #[test]
 fn under_load_no_checkpoint_is_older_than_one_before() {
     const SIZES: usize = 6;
-    let server = Server::new();
+    let server = Server::with(SILENT, |_| ());
     let newest = AtomicU64::new(0);
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -261,6 +261,44 @@ fn under_load_no_checkpoint_is_older_than_one_before() {
     });
 }
 
+/// Another implementation reads tiles by its own paths, and checks all that it reads against the root.
+struct Tiles<'a>(&'a Follower);
+
+impl tlog_tiles::TileReader for Tiles<'_> {
+    fn height(&self) -> u8 {
+        8
+    }
+
+    fn read_tiles(&self, tiles: &[tlog_tiles::Tile]) -> Result<Vec<Vec<u8>>, tlog_tiles::Error> {
+        let read = |tile: &tlog_tiles::Tile| {
+            let theirs = tile.path();
+            let reply = self.0.get(&format!("/tile/{}", theirs.strip_prefix("tile/8/").expect("of this height")));
+            assert_eq!(reply.status, 200, "{theirs}");
+            reply.body
+        };
+        Ok(tiles.iter().map(read).collect())
+    }
+
+    fn save_tiles(&self, _: &[tlog_tiles::Tile], _: &[Vec<u8>]) {}
+}
+
+#[test]
+fn tlog_tiles_proves_from_the_tiles_what_the_leaves_say() {
+    let server = Server::with(SILENT, |_| ());
+    server.issue(1..300);
+    let follower = Follower::new(&server.running, &server.site);
+    let Checkpoint { size, root, .. } = follower.checkpoint();
+    let (tiles, root) = (Tiles(&follower), tlog_tiles::Hash(root));
+    let read = tlog_tiles::TileHashReader::new(size, root, &tiles);
+    assert_eq!(tlog_tiles::tree_hash(size, &read).expect("a root"), root);
+    let leaves = entries(&follower, size);
+    for (index, leaf) in (0..).zip(leaves.chunks(96)) {
+        let proof = tlog_tiles::prove_record(size, index, &read).expect("a proof");
+        let leaf = tlog_tiles::Hash(merkle::leaf_hash(leaf));
+        tlog_tiles::check_record(&proof, size, root, index, leaf).unwrap_or_else(|error| panic!("leaf {index} of {size}: {error:?}"));
+    }
+}
+
 #[test]
 fn a_copy_that_does_not_sign_publishes_no_checkpoint_and_one_reopened_goes_on_under_another_origin() {
     let site = Site::new();
@@ -270,7 +308,7 @@ fn a_copy_that_does_not_sign_publishes_no_checkpoint_and_one_reopened_goes_on_un
     let here = engine.ledger().published().size;
     drop(engine);
     copy_tree(&site.directory(), &site.file("copy"));
-    let running = serve(&site, CONFIGURATION);
+    let running = serve(&site, SILENT);
     let before = Follower::new(&running, &site);
     assert_eq!(before.checkpoint().size, here);
     let old_root = before.checkpoint().root;
@@ -281,7 +319,7 @@ fn a_copy_that_does_not_sign_publishes_no_checkpoint_and_one_reopened_goes_on_un
 
     fs::remove_dir_all(site.directory()).expect("removed");
     copy_tree(&site.file("copy"), &site.directory());
-    let running = serve(&site, CONFIGURATION);
+    let running = serve(&site, SILENT);
     let refused = running.ask("GET", "/checkpoint", &[], b"");
     let told = (refused.status, refused.header("retry-after"), refused.header("cache-control"));
     assert_eq!(told, (503, "60", "no-store"), "{}", refused.text());
@@ -290,7 +328,7 @@ fn a_copy_that_does_not_sign_publishes_no_checkpoint_and_one_reopened_goes_on_un
     drop(running);
 
     Engine::reopen(&site.config(), "the newest copy is lost").expect("reopened");
-    let running = serve(&site, CONFIGURATION);
+    let running = serve(&site, SILENT);
     let after = Follower::new(&running, &site);
     let newest = after.checkpoint();
     assert!(newest.origin != before.origin && newest.size > here, "{newest:?}");

@@ -140,9 +140,8 @@ async fn free_slot(slots: &Arc<Semaphore>, connections: &Connections) -> Option<
     loop {
         connections.make_room(HTTP_ROOM_AT_ONCE);
         // Those that are to go have to be woken first, and one may have begun something in time.
-        match tokio::time::timeout(Duration::from_millis(50), Arc::clone(slots).acquire_owned()).await {
-            Ok(slot) => return slot.ok(),
-            Err(_) => {}
+        if let Ok(slot) = tokio::time::timeout(Duration::from_millis(50), Arc::clone(slots).acquire_owned()).await {
+            return slot.ok();
         }
     }
 }

@@ -19,6 +19,9 @@ use super::{Site, allot_all, generated, other_seller, program, seller};
 /// What is configured for most tests: the drafts are years old, and nobody waits for a quota that is not what the test is about.
 pub(crate) const CONFIGURATION: &str = "[issue]\ndays_back = 36500\n[quota]\naddress_per_minute = 0\nkey_per_minute = 0\n";
 
+/// The same, of a server that logs nothing by itself: no revocation lists.
+pub(crate) const SILENT: &str = "[issue]\ndays_back = 36500\n[quota]\naddress_per_minute = 0\nkey_per_minute = 0\n[revocations]\nminutes = 0\n";
+
 /// A process that serves, on a port of its own; it is killed with this value.
 pub(crate) struct Running {
     child: Child,
