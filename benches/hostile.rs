@@ -217,9 +217,9 @@ const ATTACKS: [Attack; 13] = [
         run: |enemy| enemy.hold(&[PREFACE, &http2_frame(4, 0, 0, b"")].concat(), b""),
     },
     Attack {
-        name: "HTTP/2: 100 connections of 100 requests whose bodies do not come",
+        name: "HTTP/2: 400 connections of 100 requests whose bodies do not come",
         threads: 2,
-        hold: 100,
+        hold: 400,
         run: |enemy| {
             let long = "z".repeat(120);
             let mut head = Vec::new();

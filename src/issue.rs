@@ -186,7 +186,7 @@ pub fn is_acknowledged(receipt: &Receipt, keys: &PublicKeys, origins: &Origins) 
     if !origins.contains(&stated.origin) {
         return Err(AgainFault::Checkpoint(format!("{} is another one", stated.origin)));
     }
-    let sound = |key: &Enrolled, size| key.compromised_at.is_none_or(|at| size <= at);
+    let sound = Enrolled::is_sound_of_size;
     if keys.open_checkpoint(&receipt.note, &stated.origin, sound).is_err() {
         return Err(AgainFault::Checkpoint("it is not signed by a checkpoint key of this log".into()));
     }

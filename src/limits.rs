@@ -290,8 +290,8 @@ pub const LOAD_RECHECKED: usize = 10_000;
 /// An encrypted key file at most, in bytes: 64 keys of 42 bytes and the header, with room to spare.
 pub const KEY_FILE_BYTES_MAX: usize = 16 << 10;
 
-/// Connections of the HTTP server at most. Each takes about 12 KiB idle and [`HTTP_BUFFER_BYTES`] more at worst: 200 MiB, and 450 MiB; of HTTP/2 32 KiB,
-/// 512 MiB. Whoever comes later takes the place of one that does nothing, and waits where there is none.
+/// Connections of the HTTP server at most. Each takes about 12 KiB idle and [`HTTP_BUFFER_BYTES`] more at worst: 200 MiB, and 450 MiB; of HTTP/2 36 KiB,
+/// 590 MiB. Whoever comes later takes the place of one that does nothing, and waits where there is none.
 pub const HTTP_CONNECTIONS_MAX: usize = 16_384;
 
 /// Connections that may wait to be accepted.
@@ -301,13 +301,10 @@ pub const HTTP_BACKLOG: u32 = 4_096;
 /// hundred.
 pub const HTTP_BUFFER_BYTES: usize = 16 << 10;
 
-/// How deep a draft's JSON may be nested: as deep as serde_json reads. A draft itself has a depth of three.
-pub const JSON_DEPTH_MAX: usize = 127;
-
 /// Header fields of a request at most: browsers send about 20.
 pub const HTTP_HEADERS_MAX: usize = 64;
 
-/// Tokens of a revocation list, at most: 6 bytes each in the file, 8 in memory.
+/// Tokens of a revocation list, at most: 6 bytes each in the file, 14 in memory, and as much again while the next list is made.
 pub const REVOCATIONS_MAX: usize = 50_000_000;
 
 /// Bytes of a revocation list, at most.
@@ -319,8 +316,8 @@ pub const REVOCATIONS_CACHED_SECS_MAX: u64 = 3_600;
 /// When to ask again for a list that is not there yet, or is overdue, in seconds.
 pub const REVOCATIONS_RETRY_SECS: u64 = 10;
 
-/// When a revocation list that could not be made is tried again, in milliseconds, if not sooner.
-pub const REVOCATIONS_AGAIN_MS: u64 = 60_000;
+/// How often it is seen whether a revocation list is due, in milliseconds, and one that could not be made is tried again.
+pub const REVOCATIONS_LOOK_MS: u64 = 30_000;
 
 /// How old a revocation list may be before nothing is said by it, in hours, if nobody says otherwise.
 pub const REVOCATIONS_AGE_HOURS: u64 = 48;
@@ -356,21 +353,18 @@ pub const HTTP_STALL_SECS: u64 = 60;
 /// Connections that do nothing and are ended at once when there is no room for another.
 pub const HTTP_ROOM_AT_ONCE: usize = 64;
 
-/// Bytes of an answer that are handed over at once.
-pub const HTTP_SLICE_BYTES: usize = 64 << 10;
+/// Bytes of an answer that are handed over at once, and that a connection holds of one that nobody takes.
+pub const HTTP_SLICE_BYTES: usize = 16 << 10;
 
 /// Requests of one HTTP/2 connection at a time.
 pub const HTTP2_STREAMS_MAX: u32 = 100;
 
-/// Bytes of request bodies that the peer of an HTTP/2 connection may send before any is read.
-pub const HTTP2_WINDOW_BYTES: u32 = 64 << 10;
+/// Bytes of request bodies that the peer of an HTTP/2 connection may send before any is read: 256 MiB on all of them.
+pub const HTTP2_WINDOW_BYTES: u32 = 16 << 10;
 
-/// Requests at a time that wait for their bodies to come, beyond those that come at once: what is kept of each meanwhile, 20 KiB of head at worst, is
-/// bounded by this.
-pub const HTTP_WAITING_MAX: usize = HTTP_CONNECTIONS_MAX;
-
-/// Requests under way at a time, those included whose answers nobody takes: what comes then is told to come later.
-pub const HTTP_REQUESTS_MAX: usize = 32_768;
+/// Requests under way at a time beyond the first of each connection, those included whose bodies do not come and whose answers nobody takes: what comes
+/// then is told to come later. Each holds 45 KiB of head at worst: 360 MiB.
+pub const HTTP_REQUESTS_MAX: usize = 8_192;
 
 /// Body of a question or of an administrative request at most, in bytes: the longest question has a QR text of 1,024 characters, each written as
 /// `\u0000` at worst.
@@ -382,8 +376,14 @@ pub const HTTP_BODIES_KIB_MAX: usize = 256 << 10;
 /// Body of a bulk request at most, in bytes: a million drafts of 2 KiB. It is never in memory as a whole.
 pub const BULK_BODY_BYTES_MAX: u64 = 2 << 30;
 
-/// Bulk requests at a time: each has its own threads, and two of them fill the sequencer.
+/// Bulk requests at a time: each has its own threads, and two of them fill the sequencer. Each holds [`BULK_UNPARSED_MAX`] drafts of 4 MiB at worst: 512 MiB.
 pub const BULK_AT_ONCE_MAX: usize = 16;
+
+/// Drafts of one bulk request that may wait for the disk, and for their places among the answers.
+pub const BULK_IN_FLIGHT_MAX: usize = 512;
+
+/// Drafts of one bulk request that are read and not yet looked at.
+pub const BULK_UNPARSED_MAX: usize = 8;
 
 /// Bulk requests of one caller at a time: those who send a byte now and then are to be four callers at least before nobody else has a place.
 pub const BULK_OF_ONE_MAX: usize = 4;
@@ -456,5 +456,5 @@ const _: () = assert!(TEXT_BYTES_MAX <= 0xffff);
 const _: () = assert!(LINES_MAX <= 0xffff);
 const _: () = assert!(QR_TEXT_MAX <= 0xffff);
 const _: () = assert!(LINES_MAX * 588 + 40 * TEXT_BYTES_MAX <= REST_BYTES_MAX);
-// Pipelines of bulk requests submit from at most this many threads each, and every one waits by itself.
-const _: () = assert!(HTTP_SUBMISSIONS_MAX < QUEUE_MAX);
+// What all requests together may have under way fits the queue, the open frame and the one in flight: no thread that serves sockets waits to hand one in.
+const _: () = assert!(BULK_AT_ONCE_MAX * BULK_IN_FLIGHT_MAX + HTTP_SUBMISSIONS_MAX <= QUEUE_MAX + 2 * FRAME_ENTRIES_MAX);

@@ -25,7 +25,7 @@ use crate::domain::caller::Caller;
 use crate::domain::draft::Draft;
 use crate::domain::fault::Severity;
 use crate::engine::{Engine, EngineError, Pending};
-use crate::limits::{ISSUE_IN_FLIGHT_MAX, ISSUE_UNPARSED_MAX};
+use crate::limits::{BULK_IN_FLIGHT_MAX, BULK_UNPARSED_MAX, ISSUE_IN_FLIGHT_MAX, ISSUE_UNPARSED_MAX};
 
 /// What drafts are read for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +60,24 @@ pub struct Issuing<'a> {
     pub caller: &'a Caller,
     /// How much is said of what was logged.
     pub detail: Detail,
+    /// How much may be under way.
+    pub room: Room,
+}
+
+/// How much of its input an issuing may have in memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    /// Drafts that are read and not yet looked at.
+    pub unparsed: usize,
+    /// Drafts that wait for the disk, or for their places among the answers.
+    pub in_flight: usize,
+}
+
+impl Room {
+    /// Of a command, which has the ledger to itself.
+    pub const COMMAND: Room = Room { unparsed: ISSUE_UNPARSED_MAX, in_flight: ISSUE_IN_FLIGHT_MAX };
+    /// Of one bulk request among others.
+    pub const REQUEST: Room = Room { unparsed: BULK_UNPARSED_MAX, in_flight: BULK_IN_FLIGHT_MAX };
 }
 
 /// A line of output with its status, and what it means for the whole; or why everything ends there.
@@ -90,9 +108,10 @@ struct Begun {
 impl Issuing<'_> {
     /// Submits every draft of `input` and writes the answers to `out`. `count` is told the status of each. The gravest is returned.
     pub fn run(&self, input: impl BufRead + Send + 'static, out: &mut impl Write, count: &dyn Fn(&'static str)) -> Result<Gravity, IssuingError> {
-        let (places_in, places) = bounded(ISSUE_IN_FLIGHT_MAX);
-        let (unparsed_in, unparsed) = bounded(ISSUE_UNPARSED_MAX);
-        let (begun_in, begun) = bounded(ISSUE_IN_FLIGHT_MAX);
+        let Room { unparsed, in_flight } = self.room;
+        let (places_in, places) = bounded(in_flight);
+        let (unparsed_in, unparsed) = bounded(unparsed);
+        let (begun_in, begun) = bounded(in_flight);
         let (stop, stopped) = bounded::<Infallible>(0);
         // Not one of the scope's threads: nothing ends a read of standard input, so nobody may have to wait for it.
         std::thread::Builder::new().name("reader".into()).spawn(move || read_all(input, &places_in, &unparsed_in))?;

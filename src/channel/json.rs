@@ -71,7 +71,10 @@ pub fn parse_draft(bytes: &[u8]) -> Result<Draft, MalformedJson> {
     }
 }
 
-/// A value that nobody looks at. It may be as deep as serde_json reads, [`crate::limits::JSON_DEPTH_MAX`]; what serde itself offers to ignore a value has no
+/// How deep a draft may be nested: as deep as serde_json reads. A draft itself has a depth of three.
+pub const DEPTH_MAX: usize = 127;
+
+/// A value that nobody looks at. It may be [`DEPTH_MAX`] deep; what serde itself offers to ignore a value has no
 /// bound.
 struct Skipped;
 

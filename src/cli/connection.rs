@@ -82,13 +82,18 @@ fn connector(authorities: Option<&Path>) -> Result<TlsConnector, String> {
                 let certificate = certificate.map_err(|error| format!("{}: {error}", path.display()))?;
                 roots.add(certificate).map_err(|error| format!("{}: {error}", path.display()))?;
             }
+            if roots.is_empty() {
+                return Err(format!("{}: no certificate in it (PEM)", path.display()));
+            }
         }
         None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            let mut found = rustls_native_certs::load_native_certs();
+            roots.add_parsable_certificates(std::mem::take(&mut found.certs));
+            if roots.is_empty() {
+                let why = found.errors.first().map(|error| format!(" ({error})")).unwrap_or_default();
+                return Err(format!("no certificate authority is known here{why}; name a file with --ca"));
+            }
         }
-    }
-    if roots.is_empty() {
-        return Err("no certificate authority is known here; name a file with --ca".to_owned());
     }
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()

@@ -10,7 +10,7 @@ use super::backup::MeanwhileOptions;
 use super::open::{DataOptions, Place, PlaceOptions};
 use super::remote::Remote;
 use super::{Exit, Failure};
-use crate::channel::issuing::{Issuing, Purpose};
+use crate::channel::issuing::{Issuing, Purpose, Room};
 use crate::channel::receipt::Detail;
 use crate::domain::caller::Caller;
 use crate::engine::Engine;
@@ -89,7 +89,7 @@ impl Import {
 
 fn submit_all(engine: &Engine, file: &Path, purpose: Purpose) -> Result<Exit, Failure> {
     let progress = progress(purpose);
-    let issuing = Issuing { engine, purpose, caller: &Caller::CONSOLE, detail: Detail::Receipt };
+    let issuing = Issuing { engine, purpose, caller: &Caller::CONSOLE, detail: Detail::Receipt, room: Room::COMMAND };
     let mut out = BufWriter::new(io::stdout().lock());
     let count = |_| progress.inc(1);
     let worst = issuing.run(opened(file)?, &mut out, &count);

@@ -4,7 +4,7 @@
 //! same again gets the first receipt.
 
 use std::collections::VecDeque;
-use std::io::{BufRead, Write};
+use std::io::{BufRead, ErrorKind, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -278,7 +278,9 @@ impl Remote {
 
     /// Sends a request on a connection of its own. A reply that is no success is a setback.
     async fn send(&self, path: &str, content_type: &'static str, body: Bytes) -> Result<Response<Incoming>, Setback> {
-        let stream = within(REMOTE_CONNECT_SECS, self.peer.connect()).await?.map_err(Setback::lost)?;
+        // What is not believed now will not be believed in a second.
+        let refused = |error: std::io::Error| Setback { again_after: (error.kind() != ErrorKind::InvalidData).then_some(1), ..Setback::lost(error) };
+        let stream = within(REMOTE_CONNECT_SECS, self.peer.connect()).await?.map_err(refused)?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(Setback::lost)?;
         // How the connection ends is seen by whoever reads the reply.
         tokio::spawn(async move { drop(connection.await) });

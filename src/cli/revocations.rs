@@ -10,7 +10,6 @@ use super::proof::read_public_keys;
 use super::{Exit, Failure, print};
 use crate::channel::question;
 use crate::codec::revocations::SignedList;
-use crate::crypto::keyring::{Logged, Role, SignatureCheck};
 use crate::engine::{now, read_bounded, replace_public};
 use crate::limits::{REVOCATIONS_AGE_HOURS, REVOCATIONS_BYTES_MAX};
 use crate::verify::offline::{self, Finding};
@@ -107,12 +106,7 @@ impl Make {
 impl Show {
     fn run(self) -> Result<Exit, Failure> {
         let (keys, signed) = (read_public_keys(&self.keys)?, read_list(&self.list)?);
-        let found = match keys.check(Role::Authority, signed.key_id, signed.list.made, Logged::Unknown, signed.message(), &signed.signature) {
-            SignatureCheck::Valid => None,
-            SignatureCheck::UnknownKey => Some(Finding::UpdateKeys),
-            SignatureCheck::Compromised => Some(Finding::AskOnline),
-            SignatureCheck::OtherRole | SignatureCheck::OutsideWindow | SignatureCheck::WrongSignature => Some(Finding::ListForged),
-        };
+        let found = offline::judge_list(&signed, &keys);
         let (mut value, mut text) = (to_json(&signed), to_text(&signed));
         value["holds"] = found.is_none().into();
         text.push_str("\n  ");

@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use crossbeam_channel::{RecvTimeoutError, TryRecvError};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -20,9 +20,9 @@ use super::open::{passphrase_from, prompt};
 use super::{Exit, Failure};
 use crate::channel;
 use crate::channel::http::{Listening, RequestLog, Served, Server, Settings, Site, Tls};
-use crate::engine::{Config, Engine, keyring_path, now, random};
+use crate::engine::{Config, Engine, EngineError, keyring_path, now, random};
 use crate::ledger::{Observer, Stage, StoreSizes};
-use crate::limits::{HTTP_BLOCKING_THREADS, REVOCATIONS_AGAIN_MS, TLS_LOOK_SECS};
+use crate::limits::{HTTP_BLOCKING_THREADS, REVOCATIONS_LOOK_MS, TLS_LOOK_SECS};
 use crate::metrics::Metrics;
 
 const AFTER_HELP: &str = "\
@@ -88,7 +88,11 @@ impl Serve {
         })?;
         match engine.ledger().may_write() {
             // A rotation that was interrupted left the older list.
-            Ok(()) => channel::keys::publish(&engine)?,
+            Ok(()) => {
+                if let Err(error) = channel::keys::publish(&engine) {
+                    tracing::warn!(%error, "the list of public keys could not be written");
+                }
+            }
             Err(reason) => tracing::warn!(%reason, "questions are answered, and nothing is signed"),
         }
         let origin = engine.ledger().origin().to_string();
@@ -216,44 +220,41 @@ impl Front {
 /// The thread that makes a revocation list every so often; it ends with this value.
 struct Lists {
     stop: Option<crossbeam_channel::Sender<()>>,
-    stopped: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Lists {
-    fn keep(engine: &Arc<Engine>, minutes: u32) -> Result<Option<Lists>, Failure> {
-        engine.take_up_revocations()?;
-        if minutes == 0 || !engine.is_unlocked() {
-            return Ok(None);
-        }
+    fn keep(engine: &Arc<Engine>, minutes: u32) -> Result<Lists, Failure> {
         let (stop, told) = crossbeam_channel::bounded::<()>(0);
-        let stopped = Arc::new(AtomicBool::new(false));
-        let (engine, is_stopped) = (Arc::clone(engine), Arc::clone(&stopped));
-        let interval_ms = u64::from(minutes) * 60_000;
+        let (engine, interval_ms) = (Arc::clone(engine), u64::from(minutes) * 60_000);
         let thread = std::thread::Builder::new().name("revocations".into()).spawn(move || {
+            let failed = |error: EngineError| tracing::warn!(%error, "no revocation list could be made");
+            let mut wait_ms = 0;
             // A restart makes none before it is due.
-            let mut wait_ms = engine.revocations().map_or(0, |list| list.list.next.0.saturating_sub(engine.now().0)).min(interval_ms);
-            while told.recv_timeout(Duration::from_millis(wait_ms)) == Err(crossbeam_channel::RecvTimeoutError::Timeout) {
-                wait_ms = match engine.renew_revocations(interval_ms, &|| !is_stopped.load(Ordering::Relaxed)) {
-                    Ok(Some(list)) => {
-                        tracing::info!(tokens = list.list.tokens().len(), size = list.list.size, "a revocation list was made");
-                        interval_ms
+            engine.take_up_revocations().unwrap_or_else(failed);
+            while minutes > 0 && engine.is_unlocked() && told.recv_timeout(Duration::from_millis(wait_ms)) == Err(RecvTimeoutError::Timeout) {
+                if engine.revocations_due_in() == 0 {
+                    match engine.renew_revocations(interval_ms, &|| told.try_recv() == Err(TryRecvError::Empty)) {
+                        Ok(Some(list)) => {
+                            tracing::info!(tokens = list.list.tokens().len(), size = list.list.size, "a revocation list was made");
+                        }
+                        Ok(None) => return,
+                        Err(error) => failed(error),
                     }
-                    Ok(None) => return,
-                    Err(error) => {
-                        tracing::warn!(%error, "no revocation list could be made");
-                        interval_ms.min(REVOCATIONS_AGAIN_MS)
-                    }
+                }
+                // What failed is tried again then, and a list whose key was stolen meanwhile is due at once.
+                wait_ms = match engine.revocations_due_in() {
+                    0 => REVOCATIONS_LOOK_MS,
+                    due_ms => due_ms.min(REVOCATIONS_LOOK_MS),
                 };
             }
         })?;
-        Ok(Some(Lists { stop: Some(stop), stopped, thread: Some(thread) }))
+        Ok(Lists { stop: Some(stop), thread: Some(thread) })
     }
 }
 
 impl Drop for Lists {
     fn drop(&mut self) {
-        self.stopped.store(true, Ordering::Relaxed);
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
             // A panic was already reported by its own message.
@@ -289,12 +290,14 @@ fn keep_certificate_fresh(tls: Option<Arc<Tls>>) -> Result<(), Failure> {
         loop {
             let told = tokio::select! {
                 told = hangup.recv() => told.is_some(),
-                () = tokio::time::sleep(Duration::from_secs(TLS_LOOK_SECS)) => false,
+                () = tokio::time::sleep(Duration::from_secs(TLS_LOOK_SECS)), if tls.is_some() => false,
             };
-            match tls.as_ref().map(|tls| tls.renew(told)) {
-                Some(Ok(true)) => tracing::info!("the certificate was read again"),
-                Some(Ok(false)) | None => {}
-                Some(Err(error)) => tracing::error!(%error, "the certificate stays as it was"),
+            let Some(tls) = tls.clone() else { continue };
+            match tokio::task::spawn_blocking(move || tls.renew(told)).await {
+                Ok(Ok(true)) => tracing::info!("the certificate was read again"),
+                Ok(Err(error)) => tracing::error!(%error, "the certificate stays as it was"),
+                // There is none that is new; or the server is at its end.
+                Ok(Ok(false)) | Err(_) => {}
             }
         }
     });

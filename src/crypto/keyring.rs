@@ -39,6 +39,11 @@ impl Enrolled {
         self.record.is_valid_at(time) && self.is_sound_at(logged)
     }
 
+    /// Whether a checkpoint of this size cannot be the work of somebody who stole the key.
+    pub fn is_sound_of_size(&self, size: u64) -> bool {
+        self.compromised_at.is_none_or(|at| size <= at)
+    }
+
     /// Whether what was logged there cannot be the work of somebody who stole the key.
     pub fn is_sound_at(&self, logged: Logged) -> bool {
         match (self.compromised_at, logged) {
@@ -358,7 +363,8 @@ impl Keyring {
 
     /// The answering key to sign an answer of `time` with: the newest that counted then, so that an answer that a rotation overtakes still holds.
     pub fn answering_at(&self, time: UnixMillis, log: &PublicKeys) -> Option<Signer> {
-        if !log.names(Role::Answering) {
+        let in_use_counts = log.get(self.answering.key_id).is_some_and(|key| key.counts_at(time, Logged::Unknown));
+        if in_use_counts || !log.names(Role::Answering) {
             return Some(self.answering.clone());
         }
         let counts = |key: &&SecretKey| log.get(key.key_id).is_some_and(|key| key.counts_at(time, Logged::Unknown));

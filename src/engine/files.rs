@@ -8,50 +8,48 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use super::EngineError;
+use crate::ledger::{PUBLIC, replace_file};
+
+/// Who may read a file and the folder that is made for it: its owner.
+const PRIVATE: (u32, u32) = (0o700, 0o600);
+/// Everybody.
+const OPEN: (u32, u32) = (0o755, PUBLIC);
 
 /// Writes a file that only its owner may read, durably, refusing to replace one.
 pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), EngineError> {
-    write_new(path, bytes, 0o700, 0o600)
+    write_new(path, bytes, PRIVATE).map_err(|error| EngineError::File { path: path.into(), error })
 }
 
 /// Writes a file that everybody may read, durably, refusing to replace one.
 pub fn write_public(path: &Path, bytes: &[u8]) -> Result<(), EngineError> {
-    write_new(path, bytes, 0o755, 0o644)
+    write_new(path, bytes, OPEN).map_err(|error| EngineError::File { path: path.into(), error })
 }
 
 /// Writes a file that everybody may read in place of the one that is there, durably: whoever reads it finds the old one or the new one.
 pub fn replace_public(path: &Path, bytes: &[u8]) -> Result<(), EngineError> {
-    replace(path, |new| write_public(new, bytes))
+    replace(path, bytes, OPEN).map_err(|error| EngineError::File { path: path.into(), error })
 }
 
 /// As [`replace_public`], for its owner only.
 pub fn replace_private(path: &Path, bytes: &[u8]) -> Result<(), EngineError> {
-    replace(path, |new| write_private(new, bytes))
+    replace(path, bytes, PRIVATE).map_err(|error| EngineError::File { path: path.into(), error })
 }
 
-fn replace(path: &Path, write: impl FnOnce(&Path) -> Result<(), EngineError>) -> Result<(), EngineError> {
-    let failed = |error| EngineError::File { path: path.into(), error };
-    let new = path.with_extension("new");
-    match std::fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-        // Nothing was there, or what a crash left behind.
-        Ok(()) | Err(_) => {}
-    }
-    write(&new)?;
-    std::fs::rename(&new, path).map_err(failed)?;
-    path.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all()).map_err(failed)
+fn make_folder(path: &Path, mode: u32) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.map_or(Ok(()), |folder| DirBuilder::new().recursive(true).mode(mode).create(folder))
 }
 
-fn write_new(path: &Path, bytes: &[u8], directory_mode: u32, mode: u32) -> Result<(), EngineError> {
-    let write = || -> io::Result<()> {
-        if let Some(parent) = path.parent() {
-            DirBuilder::new().recursive(true).mode(directory_mode).create(parent)?;
-        }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
-        file.write_all(bytes)?;
-        file.sync_all()
-    };
-    write().map_err(|error| EngineError::File { path: path.into(), error })
+fn replace(path: &Path, bytes: &[u8], (folder_mode, mode): (u32, u32)) -> io::Result<()> {
+    make_folder(path, folder_mode)?;
+    replace_file(path, bytes, mode, true)
+}
+
+fn write_new(path: &Path, bytes: &[u8], (folder_mode, mode): (u32, u32)) -> io::Result<()> {
+    make_folder(path, folder_mode)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
 }
 
 /// Reads a secret of at most `limit` bytes, of which nothing stays in memory: a buffer that grew would leave what it held behind.

@@ -8,7 +8,7 @@ use super::{Engine, EngineError, random, read_bounded, replace_public};
 use crate::codec::event::ListNotice;
 use crate::codec::revocations::{RevocationList, SignedList};
 use crate::crypto::hash;
-use crate::crypto::keyring::{Logged, Role, SignatureCheck};
+use crate::crypto::keyring::Logged;
 use crate::crypto::note::{Checkpoint, Note};
 use crate::domain::time::UnixMillis;
 use crate::issue;
@@ -58,6 +58,7 @@ impl Engine {
 
     /// Brings tokens up to a published state and returns it.
     fn catch_up(&self, size: &mut u64, tokens: &mut Vec<u64>, go_on: &dyn Fn() -> bool) -> Result<Option<Arc<Published>>, EngineError> {
+        let mut read = None;
         for _ in 0..REVOCATIONS_ROUNDS_MAX {
             let published = self.ledger.published();
             let Some(touched) = self.ledger.touched(*size, published.size, go_on)? else { return Ok(None) };
@@ -75,9 +76,10 @@ impl Engine {
             }
             tokens.retain(|token| !changes.contains_key(token));
             tokens.extend(changes.into_iter().filter(|(_, revoked)| *revoked).map(|(token, _)| token));
+            read = Some(published);
         }
-        // Somebody revokes faster than it can be read: what is on the list is true, and the rest comes with the next one.
-        Ok(Some(self.ledger.published()))
+        // Somebody revokes faster than it can be read: what is on the list is true or newer, and the rest comes with the next one.
+        Ok(read)
     }
 
     fn revocations_path(&self) -> PathBuf {
@@ -86,19 +88,24 @@ impl Engine {
 
     /// The list that was kept, if it is ours and of this very log: a restored copy may be older than it.
     fn kept_revocations(&self) -> Result<Option<SignedList>, EngineError> {
-        let path = self.revocations_path();
-        if !path.exists() {
-            return Ok(None);
-        }
-        let Ok(signed) = SignedList::decode(&read_bounded(&path, REVOCATIONS_BYTES_MAX)?) else { return Ok(None) };
+        // One that cannot be read costs nothing but the time to make another.
+        let Ok(bytes) = read_bounded(&self.revocations_path(), REVOCATIONS_BYTES_MAX) else { return Ok(None) };
+        let Ok(signed) = SignedList::decode(&bytes) else { return Ok(None) };
         let list = &signed.list;
-        let ours = self.ledger.keys().check(Role::Authority, signed.key_id, list.made, Logged::Unknown, signed.message(), &signed.signature);
+        let ours = offline::judge_list(&signed, &self.ledger.keys()).is_none();
         let root = self
             .ledger
             .checkpoint_at(list.size)?
             .and_then(|note| Checkpoint::parse(Note::parse(&note).ok()?.text()).ok())
             .map(|checkpoint| checkpoint.root);
-        Ok((ours == SignatureCheck::Valid && root == Some(list.root)).then_some(signed))
+        Ok((ours && root == Some(list.root)).then_some(signed))
+    }
+
+    /// In how many milliseconds the next list is due: at once without one, or if the key that signed it was stolen.
+    pub fn revocations_due_in(&self) -> u64 {
+        let (list, keys) = (self.revocations(), self.ledger.keys());
+        let sound = list.filter(|list| keys.get(list.key_id).is_some_and(|key| key.is_sound_at(Logged::Unknown)));
+        sound.map_or(0, |list| list.list.next.0.saturating_sub(self.now().0))
     }
 
     /// Serves the list that was kept until the next one is made.

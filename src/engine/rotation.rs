@@ -29,7 +29,8 @@ pub struct Rotated {
     pub key_id: KeyId,
     /// The key that was.
     pub replaced: KeyId,
-    /// First instant at which the replaced key counts no more; a data key goes on to open what it sealed.
+    /// First instant at which the replaced key counts no more. None of a compromised one, which counts no more from the leaf that says so; none of a data
+    /// key, which goes on to open what it sealed.
     pub until: Option<UnixMillis>,
     /// Leaf that names the new key; data keys are not in the log.
     pub index: Option<u64>,
@@ -53,6 +54,9 @@ pub enum RotationFault {
     /// Nothing could be signed without it.
     #[error("key {0} is in use; replace it in the same act: fapiao keys rotate --role {role} --revoke REASON", role = .1.name())]
     InUse(KeyId, Role),
+    /// The log names none of this role that is in force.
+    #[error("the log names no {role} key that is in force, so there is none to replace", role = .0.name())]
+    NothingToReplace(Role),
     /// The log names no such key.
     #[error("the log names no key {0}")]
     NoSuchKey(KeyId),
@@ -86,13 +90,17 @@ impl Engine {
         self.ledger.may_write()?;
         let rotated = if role == Role::Data {
             let (replaced, _) = in_use.data();
-            let key_id = self.add_key(role, &log)?;
+            let key_id = self.add_key(role, &log, revoke)?;
             Rotated { role, key_id, replaced, until: None, index: None }
         } else {
             if log.len() >= PUBLIC_KEYS_MAX {
                 return Err(EngineError::Rotation(RotationFault::TooMany));
             }
-            let key_id = self.add_key(role, &log)?;
+            // Asked before anything is changed: a key in the file that replaces nothing would be in use although the log does not name it.
+            if !log.iter().any(|key| key.record.role() == role && key.is_in_force()) {
+                return Err(EngineError::Rotation(RotationFault::NothingToReplace(role)));
+            }
+            let key_id = self.add_key(role, &log, revoke)?;
             self.replace(role, key_id, if revoke.is_some() { KEY_OVERLAP_MIN_MS } else { overlap_ms }, revoke, &in_use, &log)?
         };
         let subject = format!("rotate {} {} {}", role.name(), rotated.replaced, rotated.key_id);
@@ -121,13 +129,15 @@ impl Engine {
         Ok(index)
     }
 
-    /// Puts another key of this role into the key file, or finds the one that an interrupted rotation left there.
-    fn add_key(&self, role: Role, log: &PublicKeys) -> Result<KeyId, EngineError> {
+    /// Puts another key of this role into the key file, or finds the one that an interrupted rotation left there; but whoever stole the key that is to be
+    /// replaced may have that one too.
+    fn add_key(&self, role: Role, log: &PublicKeys, revoke: Option<Withdrawal>) -> Result<KeyId, EngineError> {
         let passkey = self.passkey.as_ref().ok_or(EngineError::Locked)?;
         let path = keyring_path(self.ledger.directory());
         let failed = |error| EngineError::Keyring { path: path.clone(), error };
         let ring = passkey.open(&read_bounded(&path, KEY_FILE_BYTES_MAX)?).map_err(failed)?;
-        let (ring, key_id) = match ring.unnamed(role, log).map(SecretKey::key_id) {
+        let left = ring.unnamed(role, log).filter(|_| revoke != Some(Withdrawal::Compromised)).map(SecretKey::key_id);
+        let (ring, key_id) = match left {
             Some(left) => (ring, left),
             None => {
                 let key = match SecretKey::signing(role, random_secret()?) {
@@ -181,7 +191,8 @@ impl Engine {
         }
         let replaced = last.ok_or_else(not_logged)?;
         let index = self.log_keys(events)?;
-        Ok(Rotated { role, key_id, replaced, until: Some(ends), index: Some(index) })
+        let until = (revoke != Some(Withdrawal::Compromised)).then_some(ends);
+        Ok(Rotated { role, key_id, replaced, until, index: Some(index) })
     }
 
     fn log_keys(&self, events: Vec<crate::ledger::SealedEvent>) -> Result<u64, EngineError> {

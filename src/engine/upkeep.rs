@@ -49,8 +49,11 @@ impl Engine {
     /// Makes a backup of ledger and key files while everything else goes on, and keeps the newest `keep`.
     pub fn back_up(&self, to: &Path, keep: usize) -> Result<Backup, EngineError> {
         self.ledger.own_backups(to)?;
+        // Before, so that there is no backup without keys; and after, because a key that was made meanwhile is named by the log that is backed up.
         copy_keys(self.ledger.directory(), to)?;
-        Ok(self.ledger.back_up(to, keep)?)
+        let backup = self.ledger.back_up(to, keep)?;
+        copy_keys(self.ledger.directory(), to)?;
+        Ok(backup)
     }
 
     /// Restores a backup with its key files into a new directory: the newest or the numbered one, whole or as it was at a published size.

@@ -8,7 +8,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::files::{read_bounded, replace_file};
+use super::files::{PUBLIC, read_bounded, replace_file};
 use super::frame::{self, Entry, Frame};
 use super::recovery::{self, Recovered, index_of};
 use super::state::{self, StoredRows};
@@ -130,7 +130,7 @@ impl Ledger {
         let published = self.published();
         let number = self.store.back_up(&files(to))?;
         let path = note_path(to, number);
-        replace_file(&path, published.note.as_bytes(), true).map_err(failed(&path))?;
+        replace_file(&path, published.note.as_bytes(), PUBLIC, true).map_err(failed(&path))?;
         // Only now is it a backup, so only now may another one go.
         let kept = keep_newest(to, keep)?;
         kept.into_iter().find(|backup| backup.number == number).ok_or_else(|| BackupError::Absent(to.into()))

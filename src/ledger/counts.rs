@@ -1,6 +1,6 @@
 //! How often each invoice was verified (查验次数): exact in memory, durable within a second, off the hot path.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -35,12 +35,12 @@ struct Inner {
     store: Arc<Store>,
     /// While a row is here it is the truth. Clean ones stay for those who ask again, until there are too many.
     rows: DashMap<InvoiceId, Row>,
-    /// Which rows are dirty, each once.
+    /// Which rows are dirty and are not being written, each once.
     dirty: Mutex<Vec<InvoiceId>>,
+    /// How many are dirty, or are being written and not yet safe.
+    waiting: AtomicUsize,
     /// How many times clean rows were dropped. Grows after what they say is in the store and before they go.
     dropped: AtomicU64,
-    /// One at a time writes.
-    flushing: Mutex<()>,
     closing: AtomicBool,
     wake: (Mutex<()>, Condvar),
 }
@@ -64,8 +64,8 @@ impl Counts {
             store,
             rows: DashMap::new(),
             dirty: Mutex::default(),
+            waiting: AtomicUsize::new(0),
             dropped: AtomicU64::new(0),
-            flushing: Mutex::default(),
             closing: AtomicBool::new(false),
             wake: Default::default(),
         })
@@ -88,11 +88,9 @@ impl Counts {
 
     fn add_to_stored(&self, id: InvoiceId, now: UnixMillis) -> Result<Tally, StoreError> {
         let inner = &self.inner;
-        let waiting = inner.waiting();
-        if waiting > COUNTS_PENDING_IN_TROUBLE_MAX {
-            inner.flush()?;
-        } else if waiting > COUNTS_PENDING_MAX {
-            inner.wake.1.notify_all();
+        // Trying again is for the thread that writes, which does so every so often.
+        if inner.waiting.load(Ordering::Relaxed) > COUNTS_PENDING_IN_TROUBLE_MAX {
+            return Err(StoreError::Closed("too many verifications wait to be counted on disk".into()));
         }
         let stored = || Ok::<_, StoreError>(inner.store.get::<CountTable>(&id)?.unwrap_or(CountRecord { count: 0, first_ms: now.0 }));
         let dropped = inner.dropped.load(Ordering::SeqCst);
@@ -143,7 +141,12 @@ impl Inner {
         let before = row.record;
         row.record.count += 1;
         if !std::mem::replace(&mut row.dirty, true) {
+            // Before it can be written, and be taken off again.
+            let waiting = self.waiting.fetch_add(1, Ordering::Relaxed);
             self.dirty().push(id);
+            if waiting == COUNTS_PENDING_MAX {
+                self.wake.1.notify_all();
+            }
         }
         Tally { count: before.count + 1, first: (before.count > 0).then_some(UnixMillis(before.first_ms)) }
     }
@@ -152,12 +155,7 @@ impl Inner {
         self.dirty.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn waiting(&self) -> usize {
-        self.dirty().len()
-    }
-
     fn flush(&self) -> Result<(), StoreError> {
-        let _alone = self.flushing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut written = std::mem::take(&mut *self.dirty());
         // In order, each finds its place in the memtable near the one before it.
         written.sort_unstable();
@@ -165,9 +163,11 @@ impl Inner {
             // Those that became dirty again meanwhile are already on the list.
             let cleaned = |id| self.rows.get_mut(id).is_some_and(|mut row| !std::mem::replace(&mut row.dirty, true));
             let again: Vec<_> = written.iter().enumerate().filter(|(at, id)| *at >= tried || cleaned(id)).map(|(_, id)| *id).collect();
+            self.waiting.fetch_sub(written.len() - again.len(), Ordering::Relaxed);
             self.dirty().extend(again);
             return Err(error);
         }
+        self.waiting.fetch_sub(written.len(), Ordering::Relaxed);
         if self.rows.len() > COUNTS_KEPT_MAX {
             self.dropped.fetch_add(1, Ordering::SeqCst);
             self.rows.retain(|_, row| row.dirty);

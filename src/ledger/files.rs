@@ -1,7 +1,8 @@
 //! Small files beside the database: read within a bound, replaced as a whole. On the file system, or on the simulated disk of the tests.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 #[cfg(feature = "faults")]
@@ -30,7 +31,7 @@ impl Files {
     /// Replaces the file as [`replace_file`] does.
     pub(super) fn replace(&self, path: &Path, bytes: &[u8], sync: bool) -> io::Result<()> {
         match self {
-            Files::System => replace_file(path, bytes, sync),
+            Files::System => replace_file(path, bytes, PUBLIC, sync),
             #[cfg(feature = "faults")]
             Files::Simulated(disk) => disk.replace_file(path, bytes, sync),
         }
@@ -75,13 +76,21 @@ pub(super) fn read_bounded(path: &Path, limit: usize) -> io::Result<Option<Vec<u
     if bytes.len() > limit { Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {limit} bytes"))) } else { Ok(Some(bytes)) }
 }
 
-/// Replaces a file: temporary file, fsync, rename, fsync of the directory. When this returns, a power cut cannot bring the old one back. Without
-/// `sync` neither is synced: for tests that must notice.
-pub(super) fn replace_file(path: &Path, bytes: &[u8], sync: bool) -> io::Result<()> {
+/// Mode of files that everybody may read.
+pub const PUBLIC: u32 = 0o644;
+
+/// Replaces a file by one that has this mode: temporary file, fsync, rename, fsync of the directory. When this returns, a power cut cannot bring the old
+/// one back. Without `sync` neither is synced: for tests that must notice.
+pub fn replace_file(path: &Path, bytes: &[u8], mode: u32, sync: bool) -> io::Result<()> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".new");
     let temporary = PathBuf::from(temporary);
-    let mut file = File::create(&temporary)?;
+    let create = || OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary);
+    let mut file = match create() {
+        // A crash left it behind, perhaps with another mode.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => fs::remove_file(&temporary).and_then(|()| create())?,
+        created => created?,
+    };
     file.write_all(bytes)?;
     if sync {
         file.sync_all()?;

@@ -42,7 +42,7 @@ pub use counts::{Counts, Tally};
 pub use doctor::{Examination, Symptom, examine};
 #[cfg(feature = "faults")]
 pub use faults::{BUGS, Bug, plant, plant_from_environment};
-pub use files::Files;
+pub use files::{Files, PUBLIC, replace_file};
 pub use fsck::{Finding, Fsck, FsckReport};
 pub use opening::{Creation, Opening, Reopening};
 pub use receipt::{Receipt, Sealed};

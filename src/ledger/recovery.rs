@@ -22,7 +22,7 @@ use crate::codec::canonical;
 use crate::codec::event::{Event, EventData, Role};
 use crate::codec::leaf::Leaf;
 use crate::crypto::crossfoot::Crossfoot;
-use crate::crypto::keyring::{Keyring, PublicKeys};
+use crate::crypto::keyring::{Enrolled, Keyring, PublicKeys};
 use crate::crypto::merkle::{self, Tree};
 use crate::crypto::note::{Checkpoint, Note, Origin};
 use crate::crypto::sign::PublicKey;
@@ -394,7 +394,7 @@ pub(super) fn open_checkpoint(note: &str, origin: &Origin, keys: &PublicKeys, ke
         return Checkpoint::open(note, origin, &key).map(|(checkpoint, _)| checkpoint).map_err(|error| error.to_string());
     }
     // A checkpoint of n leaves was signed before leaf n was logged.
-    keys.open_checkpoint(note, origin, |key, size| key.compromised_at.is_none_or(|at| size <= at)).map_err(|fault| fault.to_string())
+    keys.open_checkpoint(note, origin, Enrolled::is_sound_of_size).map_err(|fault| fault.to_string())
 }
 
 /// Every leaf of the newest frame has its seal and the rows that follow from it. RocksDB writes a batch whole or not at all; this is for the day on

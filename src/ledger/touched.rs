@@ -26,13 +26,14 @@ impl Ledger {
             let leaf = Leaf::decode(&bytes).map_err(|error| LedgerError::broken(index, error.to_string()))?;
             let is_plain = leaf.event == Event::Issue && !leaf.imported;
             if !is_plain && (leaf.event.is_of_invoice() || leaf.event == Event::AllotmentStatus) {
-                self.touched_by(index, leaf.event, &mut ids)?;
+                self.touched_by(index, leaf.event, &mut ids, go_on)?;
             }
         }
-        Ok(Some(ids))
+        // It may have been the last leaf that was not read to its end.
+        Ok(go_on().then_some(ids))
     }
 
-    fn touched_by(&self, index: u64, event: Event, ids: &mut BTreeSet<InvoiceId>) -> Result<(), LedgerError> {
+    fn touched_by(&self, index: u64, event: Event, ids: &mut BTreeSet<InvoiceId>, go_on: &dyn Fn() -> bool) -> Result<(), LedgerError> {
         match self.seal(index)? {
             // Brought in, it may lie in a range that was marked before.
             Seal::Invoice(seal) => {
@@ -51,6 +52,10 @@ impl Ledger {
                     let first = InvoiceId { code: range.code, number: range.first };
                     for row in self.store.scan::<Invoices>(&first) {
                         let (key, _) = row?;
+                        // Whoever asked sees it at the next leaf.
+                        if !go_on() {
+                            break;
+                        }
                         match <[u8; InvoiceId::LEN]>::try_from(&*key).ok().and_then(InvoiceId::from_bytes).filter(|id| range.contains(*id)) {
                             Some(id) => ids.insert(id),
                             None => break,

@@ -75,19 +75,16 @@ impl Finding {
 pub fn check(claim: &SignedClaim, keys: &PublicKeys, list: Option<&SignedList>, now: UnixMillis, max_age_ms: u64) -> Finding {
     let face = claim.face_bytes();
     match signed_by(keys, claim.key_id, &hash::invoice_message(&face, &claim.rest_digest), &claim.signature) {
-        SignatureCheck::Valid | SignatureCheck::OutsideWindow => {}
-        SignatureCheck::UnknownKey => return Finding::UpdateKeys,
-        SignatureCheck::Compromised => return Finding::AskOnline,
-        SignatureCheck::OtherRole | SignatureCheck::WrongSignature => return Finding::Forged,
-    }
-    let Some(signed) = list else { return Finding::NoList };
-    let as_of = signed.list.made;
-    match keys.check(Role::Authority, signed.key_id, as_of, Logged::Unknown, signed.message(), &signed.signature) {
         SignatureCheck::Valid => {}
         SignatureCheck::UnknownKey => return Finding::UpdateKeys,
         SignatureCheck::Compromised => return Finding::AskOnline,
-        SignatureCheck::OtherRole | SignatureCheck::OutsideWindow | SignatureCheck::WrongSignature => return Finding::ListForged,
+        SignatureCheck::OtherRole | SignatureCheck::OutsideWindow | SignatureCheck::WrongSignature => return Finding::Forged,
     }
+    let Some(signed) = list else { return Finding::NoList };
+    if let Some(worthless) = judge_list(signed, keys) {
+        return worthless;
+    }
+    let as_of = signed.list.made;
     if signed.list.has(&hash::commit(&face, &claim.rest_digest)) {
         // True however old the list is: but for a suspension, none of it is ever taken back.
         Finding::Revoked { as_of }
@@ -97,6 +94,16 @@ pub fn check(claim: &SignedClaim, keys: &PublicKeys, list: Option<&SignedList>, 
         Finding::ListTooOld { as_of }
     } else {
         Finding::Genuine { as_of }
+    }
+}
+
+/// Why a list says nothing, if so.
+pub fn judge_list(signed: &SignedList, keys: &PublicKeys) -> Option<Finding> {
+    match keys.check(Role::Authority, signed.key_id, signed.list.made, Logged::Unknown, signed.message(), &signed.signature) {
+        SignatureCheck::Valid => None,
+        SignatureCheck::UnknownKey => Some(Finding::UpdateKeys),
+        SignatureCheck::Compromised => Some(Finding::AskOnline),
+        SignatureCheck::OtherRole | SignatureCheck::OutsideWindow | SignatureCheck::WrongSignature => Some(Finding::ListForged),
     }
 }
 

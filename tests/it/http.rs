@@ -7,13 +7,14 @@ use std::time::Instant;
 use bytes::Bytes;
 use fapiao::domain::kind::Kind;
 use fapiao::domain::money::Fen;
+use fapiao::limits::{BULK_AT_ONCE_MAX, BULK_OF_ONE_MAX};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
 
 use crate::support::http::{Client, PATIENCE, Reply, request};
 use crate::support::server::{CONFIGURATION, Made, Server};
-use crate::support::{face, id, logged, plain, red, submit, tax, text, typed};
+use crate::support::{face, id, logged, plain, red, seller, submit, tax, text, typed};
 
 /// What a client needs to know is in the demo's file, and comes out as it says there.
 #[test]
@@ -220,14 +221,9 @@ fn one_of_many_who_send_the_same_at_once_is_the_first() {
 }
 
 /// The head of a bulk request whose body comes in chunks.
-fn bulk_head(server: &Server) -> Vec<u8> {
-    let bearer = server.bearer("issuer");
-    let headers = [
-        ("Authorization", bearer.as_str()),
-        ("Prefer", "return=minimal"),
-        ("Content-Type", "application/x-ndjson"),
-        ("Transfer-Encoding", "chunked"),
-    ];
+fn bulk_head(bearer: &str) -> Vec<u8> {
+    let headers =
+        [("Authorization", bearer), ("Prefer", "return=minimal"), ("Content-Type", "application/x-ndjson"), ("Transfer-Encoding", "chunked")];
     request("POST", "/v1/invoices/bulk", &headers, b"")
 }
 
@@ -264,7 +260,7 @@ fn a_bulk_body_that_breaks_off_has_logged_what_came_before() {
     let server = Server::new();
     let draft = plain(Kind::Electronic, 1, Fen(10_000)).to_string() + "\n";
     let mut client = Client::connect(server.running.address);
-    client.send(&bulk_head(&server));
+    client.send(&bulk_head(&server.bearer("issuer")));
     client.send(&chunk(draft.as_bytes()));
     let head = client.head().expect("a reply before the end of the request");
     assert_eq!(head.status, 200);
@@ -291,7 +287,7 @@ fn a_bulk_client_that_reads_late_gets_every_line() {
     const DRAFTS: u32 = 3_000;
     let server = Server::new();
     let mut client = Client::connect(server.running.address);
-    let (mut writer, head) = (client.writer(), bulk_head(&server));
+    let (mut writer, head) = (client.writer(), bulk_head(&server.bearer("issuer")));
     let sending = std::thread::spawn(move || {
         use std::io::Write as _;
         writer.write_all(&head).expect("sent");
@@ -313,9 +309,16 @@ fn a_bulk_client_that_reads_late_gets_every_line() {
 #[test]
 fn bulk_requests_beyond_those_that_fit_are_told_to_come_again() {
     let server = Server::new();
-    let mut held: Vec<Client> = (0..4).map(|_| Client::connect(server.running.address)).collect();
-    for (client, number) in held.iter_mut().zip(1..) {
-        client.send(&bulk_head(&server));
+    let mut held: Vec<Client> = (0..BULK_AT_ONCE_MAX).map(|_| Client::connect(server.running.address)).collect();
+    // As many callers as it takes, each with as many requests as it may have.
+    let enrol = |_| {
+        let new = json!({ "role": "issuer", "taxpayers": [seller().as_str()] }).to_string();
+        let enrolled = server.ask_as("administrator", "POST", "/v1/callers", new.as_bytes());
+        format!("Bearer {}", enrolled.json()["token"].as_str().expect("a token"))
+    };
+    let bearers: Vec<String> = (0..BULK_AT_ONCE_MAX / BULK_OF_ONE_MAX).map(enrol).collect();
+    for ((client, number), bearer) in held.iter_mut().zip(1..).zip(bearers.iter().cycle()) {
+        client.send(&bulk_head(bearer));
         client.send(&chunk((plain(Kind::Electronic, number, Fen(10_000)).to_string() + "\n").as_bytes()));
         assert_eq!(client.head().expect("a reply").status, 200);
     }

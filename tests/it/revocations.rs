@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use fapiao::channel::question;
 use fapiao::codec::event::{Event, EventData};
@@ -16,6 +17,7 @@ use fapiao::domain::kind::Kind;
 use fapiao::domain::money::Fen;
 use fapiao::domain::time::UnixMillis;
 use fapiao::engine::{Engine, replace_public};
+use fapiao::limits::REVOCATIONS_ROUNDS_MAX;
 use fapiao::verify::offline::{Finding, check};
 use fapiao::verify::query::{Query, SignedClaim};
 use proptest::prelude::*;
@@ -104,6 +106,54 @@ fn whatever_is_void_red_or_suspended_is_on_it_and_nothing_else() {
         let again = made(&engine);
         assert!(tokens.iter().all(|token| again.list.tokens().contains(token)) && again.list.tokens().len() == tokens.len() + 1);
     }
+}
+
+/// Whoever revokes while the list is being made, faster than the log is read: what was not read is for the next list, and none is lost.
+#[test]
+fn what_is_revoked_while_a_list_is_made_is_on_it_or_on_the_next() {
+    let site = Site::new();
+    let engine = site.create();
+    allot_all(&engine);
+    let last = u32::try_from(REVOCATIONS_ROUNDS_MAX).expect("few") + 20;
+    for number in 1..=last {
+        logged(submit(&engine, &generated(Kind::Roll, 41, number)));
+    }
+    // From the first look on, one more at each, so that every round finds something.
+    let (next, revoking) = (AtomicU32::new(1), AtomicBool::new(false));
+    let go_on = || {
+        // An event is itself a leaf at which it is asked whether to go on.
+        let number = next.load(Ordering::SeqCst);
+        if number <= last && !revoking.swap(true, Ordering::SeqCst) {
+            logged(engine.status(id(Kind::Roll, number), Mark::Abnormal));
+            next.store(number + 1, Ordering::SeqCst);
+            revoking.store(false, Ordering::SeqCst);
+        }
+        true
+    };
+    let first = engine.renew_revocations(HOUR, &go_on).expect("made").expect("not stopped");
+    let revoked = next.load(Ordering::SeqCst) - 1;
+    // What it says to have taken into account it has.
+    for number in 1..=revoked {
+        let row = engine.ledger().look_up(id(Kind::Roll, number)).expect("readable").1.expect("issued");
+        assert!(row.last_event >= first.list.size || is_on(&first, &engine, Kind::Roll, number), "{number}");
+    }
+    let second = made(&engine);
+    assert!((1..=revoked).all(|number| is_on(&second, &engine, Kind::Roll, number)));
+    assert_eq!(second.list.tokens().len(), revoked as usize);
+}
+
+#[test]
+fn a_list_is_written_where_one_stands() {
+    let site = Site::new();
+    drop(site.create());
+    fs::write(site.file("list.new"), "somebody's").expect("written");
+    for name in ["list.bin", "list.bin", "another"] {
+        let mut make = site.program(&["revocations", "make", "--out", name]);
+        let made = make.current_dir(site.file("")).output().expect("run");
+        assert!(made.status.success(), "{made:?}");
+        assert!(SignedList::decode(&fs::read(site.file(name)).expect("written")).is_ok());
+    }
+    assert_eq!(fs::read(site.file("list.new")).expect("still there"), b"somebody's");
 }
 
 #[test]
@@ -261,7 +311,7 @@ fn a_server_makes_one_serves_it_and_the_program_judges_by_it() {
         (status, list, tag) = fetch(&server, None);
     }
     assert_eq!(status, 200);
-    assert_eq!(fetch(&server, Some(&tag)).0, 304);
+    assert_eq!(fetch(&server, Some(&tag)), (304, Vec::new(), tag.clone()));
     assert_eq!(fetch(&server, Some("\"another\"")).1, list);
     let (file, keys) = (server.site.file("list"), server.site.file("keys.json"));
     fs::write(&file, &list).expect("written");

@@ -12,7 +12,6 @@ use fapiao::domain::number::{CheckCode, InvoiceCode, InvoiceId, InvoiceNumber};
 use fapiao::domain::rules::{Accepted, ImportedState, Mode, RULES, Terms, accept};
 use fapiao::domain::taxpayer::TaxpayerId;
 use fapiao::domain::time::Day;
-use fapiao::limits::JSON_DEPTH_MAX;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -452,8 +451,8 @@ fn what_is_not_json_is_not_judged() {
     assert_eq!(parse_draft(&vec![b' '; json::DRAFT_BYTES_MAX + 1]), Err(MalformedJson::TooLarge { bytes: json::DRAFT_BYTES_MAX + 1 }));
     // Nesting is bounded, also of what nobody looks at.
     let deep = |depth: usize| parse_draft(format!("{{\"x\":{}{}}}", "[".repeat(depth), "]".repeat(depth)).as_bytes());
-    assert!(deep(JSON_DEPTH_MAX - 1).is_ok_and(|draft| draft.oddities().len() == 1));
-    for depth in [JSON_DEPTH_MAX, 1_000_000] {
+    assert!(deep(json::DEPTH_MAX - 1).is_ok_and(|draft| draft.oddities().len() == 1));
+    for depth in [json::DEPTH_MAX, 1_000_000] {
         assert!(matches!(deep(depth), Err(MalformedJson::Syntax { .. })), "{depth}");
     }
 }

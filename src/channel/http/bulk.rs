@@ -17,7 +17,7 @@ use super::Site;
 use super::operation::{Handled, text_of};
 use super::reply::{LINES, Reply, ReplyBody};
 use super::request::{Request, next};
-use crate::channel::issuing::{Issuing, Purpose};
+use crate::channel::issuing::{Issuing, Purpose, Room};
 use crate::channel::problem::{self, Kind, Problem};
 use crate::channel::receipt::Detail;
 use crate::domain::caller::CallerId;
@@ -65,7 +65,7 @@ pub(super) async fn issue(request: Request) -> Handled {
         let count = |name| {
             site.metrics.submissions.get_or_create(&Named { name }).inc();
         };
-        let issuing = Issuing { engine: &site.engine, purpose: Purpose::Issue, caller: &caller, detail };
+        let issuing = Issuing { engine: &site.engine, purpose: Purpose::Issue, caller: &caller, detail, room: Room::REQUEST };
         // A stream that ends without a word would pass for a whole one.
         let ended = match catch_unwind(AssertUnwindSafe(|| issuing.run(input, &mut output, &count))) {
             Ok(Ok(_)) => None,

@@ -69,8 +69,18 @@ impl Connections {
         Entered { connections: Arc::clone(self), id, activity }
     }
 
-    /// Ends as many of those that do nothing, the longest idle first. Returns how many.
-    pub(super) fn make_room(&self, wanted: usize) -> usize {
+    /// How many are open.
+    pub(super) fn count(&self) -> usize {
+        self.open().len()
+    }
+
+    /// Requests under way on all of them, those included whose answers are on their way.
+    pub(super) fn requests(&self) -> usize {
+        self.under_way.load(Ordering::Relaxed)
+    }
+
+    /// Ends as many of those that do nothing, the longest idle first.
+    pub(super) fn make_room(&self, wanted: usize) {
         let mut idle: Vec<(u64, Arc<Activity>)> = {
             let open = self.open();
             let idle = open.values().filter(|activity| activity.under_way.load(Ordering::Relaxed) == 0);
@@ -79,7 +89,6 @@ impl Connections {
         idle.sort_unstable_by_key(|(last_ms, _)| *last_ms);
         idle.truncate(wanted);
         idle.iter().for_each(|(_, activity)| activity.give_way.notify_one());
-        idle.len()
     }
 }
 
@@ -130,11 +139,16 @@ impl Activity {
             if is_idle && quiet >= HTTP_HEAD_SECS {
                 return Fate::Idle;
             }
-            // Nothing can become of it before then, however many others there are.
-            let until = if is_idle { HTTP_HEAD_SECS } else { HTTP_STALL_SECS };
+            // It is not looked at before something can have become of it, however many others there are. What is under way may be over at any time.
+            let wait = match (told_to_go, is_idle) {
+                (false, true) => HTTP_HEAD_SECS - quiet,
+                (false, false) => (HTTP_STALL_SECS - quiet).min(HTTP_HEAD_SECS),
+                (true, _) => HTTP_STALL_SECS - quiet,
+            };
             tokio::select! {
-                () = self.give_way.notified() => return Fate::Cut,
-                () = tokio::time::sleep(Duration::from_secs(until - quiet)) => {}
+                // Chosen while it was idle, it may have begun something since.
+                () = self.give_way.notified() => if self.under_way.load(Ordering::Relaxed) == 0 { return Fate::Cut },
+                () = tokio::time::sleep(Duration::from_secs(wait)) => {}
             }
         }
     }
@@ -144,9 +158,9 @@ impl Activity {
 pub(super) struct UnderWay(Arc<Activity>);
 
 impl UnderWay {
-    /// Whether there are more requests under way than there may be.
+    /// Whether there are more requests under way than there may be. The only one of a connection never is: however many others hold, who has one is served.
     pub(super) fn is_one_too_many(&self) -> bool {
-        self.0.under_way_everywhere.load(Ordering::Relaxed) > HTTP_REQUESTS_MAX
+        self.0.under_way.load(Ordering::Relaxed) > 1 && self.0.under_way_everywhere.load(Ordering::Relaxed) > HTTP_REQUESTS_MAX
     }
 }
 
@@ -158,14 +172,16 @@ impl Drop for UnderWay {
     }
 }
 
-/// The body of an answer on its way: what is taken of it is taken in slices, each of them a sign of life.
+/// The body of an answer on its way: what is taken of it is taken in slices, each of them a sign of life, and its request is under way to the end of it.
 pub(super) struct Sent {
     body: ReplyBody,
-    under_way: UnderWay,
+    under_way: Option<UnderWay>,
 }
 
 impl Sent {
+    /// With nothing in it, the request is over.
     pub(super) fn new(body: ReplyBody, under_way: UnderWay) -> Sent {
+        let under_way = (!body.is_end_stream()).then_some(under_way);
         Sent { body, under_way }
     }
 }
@@ -180,8 +196,12 @@ impl Body for Sent {
             ReplyBody::Whole(Some(bytes)) if bytes.len() > HTTP_SLICE_BYTES => Poll::Ready(Some(Ok(Frame::data(bytes.split_to(HTTP_SLICE_BYTES))))),
             body => Pin::new(body).poll_frame(context),
         };
-        if polled.is_ready() {
-            sent.under_way.0.touch();
+        // The last is a sign of life in that the request is over.
+        if polled.is_ready()
+            && !sent.body.is_end_stream()
+            && let Some(under_way) = &sent.under_way
+        {
+            under_way.0.touch();
         }
         polled
     }

@@ -46,5 +46,7 @@ pub(super) async fn tile(request: Request) -> Handled {
             Row::Entries => Ok(engine.ledger().leaves_of_tile(name.n, name.width)?.map(|leaves| bundle(&leaves))),
         })
         .await??;
-    Ok(Reply::new(BYTES, bytes.ok_or_else(absent)?).header(CACHE_CONTROL, FOR_EVER))
+    // A copy that does not sign may hold what the log has given up.
+    let kept = if request.site.engine.ledger().obstacle().is_none() { FOR_EVER } else { "no-store" };
+    Ok(Reply::new(BYTES, bytes.ok_or_else(absent)?).header(CACHE_CONTROL, kept))
 }

@@ -34,6 +34,7 @@ use std::time::{Duration, Instant};
 use dashmap::DashMap;
 use tokio::sync::Semaphore;
 
+use connections::Connections;
 pub use openapi::{access_page, description};
 pub use reply::ReplyBody;
 pub use request::{forwarded, parameter};
@@ -44,7 +45,7 @@ pub use verify::Body as QuestionBody;
 
 use crate::domain::caller::{Caller, CallerId};
 use crate::engine::Engine;
-use crate::limits::{BULK_AT_ONCE_MAX, HTTP_BODIES_KIB_MAX, HTTP_SUBMISSIONS_MAX, HTTP_WAITING_MAX};
+use crate::limits::{BULK_AT_ONCE_MAX, HTTP_BODIES_KIB_MAX, HTTP_SUBMISSIONS_MAX};
 use crate::metrics::{Metrics, Named};
 use crate::verify::quota::Reason;
 use crate::verify::verdict::Verdict;
@@ -94,8 +95,8 @@ pub struct Site {
     bodies: Arc<Semaphore>,
     /// Submissions that wait for their commit.
     submissions: Arc<Semaphore>,
-    /// Requests whose bodies have yet to come.
-    waiting: Arc<Semaphore>,
+    /// The connections that are open.
+    open: Arc<Connections>,
     /// Bulk requests under way, and those of each caller.
     bulk: Arc<Semaphore>,
     bulk_of: DashMap<Option<CallerId>, usize>,
@@ -130,7 +131,7 @@ impl Site {
             settings,
             bodies: Arc::new(Semaphore::new(HTTP_BODIES_KIB_MAX)),
             submissions: Arc::new(Semaphore::new(HTTP_SUBMISSIONS_MAX)),
-            waiting: Arc::new(Semaphore::new(HTTP_WAITING_MAX)),
+            open: Arc::new(Connections::new()),
             bulk: Arc::new(Semaphore::new(BULK_AT_ONCE_MAX)),
             bulk_of: DashMap::new(),
             stopping: AtomicBool::new(false),

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, HOST};
+use hyper::header::{ALLOW, HOST, RETRY_AFTER};
 use hyper::{Method, Response, StatusCode, Version};
 
 use super::reply::{PLAIN, Reply, ReplyBody};
@@ -55,18 +55,18 @@ impl From<crate::ledger::LedgerError> for Fault {
 /// What a handler returns.
 pub(super) type Handled = Result<Reply, Fault>;
 
-/// Answers one request; if it is one too many, by saying so.
+/// Answers one request; if it is one too many, in as few words as can be, so that nothing is held of it.
 pub(super) async fn answer(site: Arc<Site>, peer: IpAddr, request: hyper::Request<Incoming>, too_many: bool) -> Response<ReplyBody> {
     let begun = Instant::now();
-    let _under_way = UnderWay::new(&site);
     let (head, body) = request.into_parts();
     let request_id = site.next_request_id();
     let language = language(&head);
     let (endpoint, handled) = match find(&head.method, head.uri.path()) {
-        _ if too_many => ("none", Err(problem::busy("同时到达的请求过多", "too many requests at a time").into())),
-        _ if head.version == Version::HTTP_11 && !head.headers.contains_key(HOST) => {
-            ("none", Err(Problem::because(Kind::BadRequest, "缺少 Host", "there is no Host (RFC 9112, section 3.2)").into()))
-        }
+        _ if too_many => ("none", Ok(Reply::new(PLAIN, "").status(StatusCode::SERVICE_UNAVAILABLE).header(RETRY_AFTER, "1"))),
+        _ if !has_right_host(&head) => (
+            "none",
+            Err(Problem::because(Kind::BadRequest, "缺少 Host 或有多个", "there is no Host, or more than one (RFC 9112, section 3.2)").into()),
+        ),
         Route::To(endpoint, steps) => {
             let handling = AssertUnwindSafe(handle(Arc::clone(&site), peer, endpoint, steps, head, body)).catch_unwind();
             let handled = match tokio::time::timeout(Duration::from_secs(HTTP_ANSWER_SECS), handling).await {
@@ -112,19 +112,12 @@ pub(super) async fn answer(site: Arc<Site>, peer: IpAddr, request: hyper::Reques
     reply.finish(request_id)
 }
 
-/// One request under way: also until its connection is gone, which drops what was to answer it.
-struct UnderWay<'a>(&'a Site);
-
-impl UnderWay<'_> {
-    fn new(site: &Site) -> UnderWay<'_> {
-        site.metrics.in_flight.inc();
-        UnderWay(site)
-    }
-}
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        self.0.metrics.in_flight.dec();
+/// A request of HTTP/1.1 says for which host it is, and none says so twice: a proxy before us might have read the other one.
+fn has_right_host(head: &hyper::http::request::Parts) -> bool {
+    let hosts = head.headers.get_all(HOST).iter().count();
+    match head.version {
+        Version::HTTP_11 => hosts == 1,
+        _ => hosts <= 1,
     }
 }
 
@@ -257,6 +250,8 @@ impl Site {
         let metrics = &self.metrics;
         let whole = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         let published = engine.ledger().published();
+        metrics.connections.set(whole(self.open.count() as u64));
+        metrics.in_flight.set(whole(self.open.requests() as u64));
         metrics.ledger_size.set(whole(published.size));
         metrics.ledger_time.set(whole(published.time.0 / 1_000));
         metrics.ledger_writable.set(i64::from(engine.ledger().may_write().is_ok()));

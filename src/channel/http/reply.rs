@@ -87,7 +87,12 @@ pub(super) struct Reply {
 impl Reply {
     /// Bytes of this type.
     pub(super) fn new(content_type: &'static str, bytes: impl Into<Bytes>) -> Reply {
-        Reply { status: StatusCode::OK, content_type, headers: HeaderMap::new(), body: ReplyBody::Whole(Some(bytes.into())) }
+        Reply {
+            status: StatusCode::OK,
+            content_type,
+            headers: HeaderMap::new(),
+            body: ReplyBody::Whole(Some(bytes.into()).filter(|bytes| !bytes.is_empty())),
+        }
     }
 
     /// JSON.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use futures_util::FutureExt as _;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, IF_NONE_MATCH};
@@ -201,16 +200,7 @@ async fn read(body: &mut Incoming, limit: usize, site: &Site) -> Result<Held, Pr
         return Err(too_large());
     }
     let reading = async {
-        let mut waiting = None;
-        let first = match next(body).now_or_never() {
-            Some(first) => first?,
-            None => {
-                let place = Arc::clone(&site.waiting).try_acquire_owned();
-                waiting = Some(place.map_err(|_| problem::busy("同时到达的请求过多", "too many requests at a time"))?);
-                next(body).await?
-            }
-        };
-        let Some(first) = first else { return Ok(Held { bytes: Bytes::new(), _share: None }) };
+        let Some(first) = next(body).await? else { return Ok(Held { bytes: Bytes::new(), _share: None }) };
         if first.len() > limit {
             return Err(too_large());
         }
@@ -227,7 +217,6 @@ async fn read(body: &mut Incoming, limit: usize, site: &Site) -> Result<Held, Pr
             share.merge(site.hold(piece.len())?);
             whole.extend_from_slice(&piece);
         }
-        drop(waiting);
         Ok(Held { bytes: whole.freeze(), _share: Some(share) })
     };
     let late = || Problem::because(Kind::RequestTimeout, format!("{HTTP_BODY_SECS} 秒内未收完"), format!("not complete within {HTTP_BODY_SECS} s"));

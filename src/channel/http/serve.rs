@@ -86,62 +86,58 @@ impl Server {
     pub async fn run(self, stop: impl Future<Output = ()>) -> Served {
         let Server { site, listening: Listening(listener), tls } = self;
         let slots = Arc::new(Semaphore::new(site.settings.connections));
-        let connections = Arc::new(Connections::new());
+        let connections = Arc::clone(&site.open);
         let stopping = watch::Sender::new(());
         tokio::pin!(stop);
         loop {
             let accepted = async {
-                let accepted = listener.accept().await;
-                (free_slot(&slots, &connections).await, accepted)
+                let (stream, peer) = listener.accept().await?;
+                io::Result::Ok((free_slot(&slots, &connections).await, stream, peer))
             };
-            let (slot, accepted) = tokio::select! {
+            let accepted = tokio::select! {
                 accepted = accepted => accepted,
                 () = &mut stop => break,
             };
-            let Some(slot) = slot else { break };
             match accepted {
-                Ok((stream, peer)) => {
+                Ok((slot, stream, peer)) => {
                     site.metrics.connections_accepted.inc();
                     let (site, entered, stopped) = (Arc::clone(&site), connections.enter(), stopping.subscribe());
                     let acceptor = tls.as_deref().map(Tls::acceptor);
                     tokio::spawn(async move {
-                        site.metrics.connections.inc();
                         // What goes wrong with a socket is its peer's affair, and there is nobody left to tell.
-                        drop(connection(Arc::clone(&site), acceptor, stream, peer, entered.activity(), stopped).await);
-                        drop(entered);
-                        site.metrics.connections.dec();
-                        drop(slot);
+                        drop(connection(site, acceptor, stream, peer, entered.activity(), stopped).await);
+                        drop((entered, slot));
                     });
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
-                    // Out of files or memory, mostly: trying again at once would only burn the processor.
+                    // Out of files or memory, mostly: somebody has to give way, and trying again at once would only burn the processor.
+                    connections.make_room(HTTP_ROOM_AT_ONCE);
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             }
         }
         site.stopping.store(true, Ordering::Relaxed);
         drop((listener, stopping));
-        let open = site.settings.connections.saturating_sub(slots.available_permits());
-        tracing::info!(connections = open, "stopping: no more connections, those that are open come to their end");
+        tracing::info!(connections = connections.count(), "stopping: no more connections, those that are open come to their end");
         let all = u32::try_from(site.settings.connections).unwrap_or(u32::MAX);
         match tokio::time::timeout(site.settings.drain, slots.acquire_many(all)).await {
             Ok(_) => Served::Drained,
-            Err(_) => Served::Cut(usize::try_from(site.metrics.connections.get()).unwrap_or(0)),
+            Err(_) => Served::Cut(connections.count()),
         }
     }
 }
 
 /// Room for one more connection: where there is none, those that do nothing give way to those who come, and if all do something, whoever comes waits.
-async fn free_slot(slots: &Arc<Semaphore>, connections: &Connections) -> Option<OwnedSemaphorePermit> {
-    if let Ok(slot) = Arc::clone(slots).try_acquire_owned() {
-        return Some(slot);
-    }
+async fn free_slot(slots: &Arc<Semaphore>, connections: &Connections) -> OwnedSemaphorePermit {
     loop {
+        if let Ok(slot) = Arc::clone(slots).try_acquire_owned() {
+            return slot;
+        }
         connections.make_room(HTTP_ROOM_AT_ONCE);
         // Those that are to go have to be woken first, and one may have begun something in time.
-        if let Ok(slot) = tokio::time::timeout(Duration::from_millis(50), Arc::clone(slots).acquire_owned()).await {
-            return slot.ok();
+        if let Ok(Ok(slot)) = tokio::time::timeout(Duration::from_millis(50), Arc::clone(slots).acquire_owned()).await {
+            return slot;
         }
     }
 }
@@ -220,7 +216,9 @@ where
                 .timer(TokioTimer::new())
                 .header_read_timeout(Duration::from_secs(HTTP_HEAD_SECS))
                 .max_buf_size(HTTP_BUFFER_BYTES)
-                .max_headers(HTTP_HEADERS_MAX);
+                .max_headers(HTTP_HEADERS_MAX)
+                // Head and body of nearly every answer are a kilobyte together, and one buffer is cheaper than a list of them.
+                .writev(false);
             to_its_end(builder.serve_connection(io, service), activity, stopped).await?;
         }
         Version::Two => {

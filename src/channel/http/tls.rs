@@ -89,9 +89,12 @@ fn seen(certificate: &Path, key: &Path) -> Seen {
 fn config(certificate: &Path, key: &Path) -> Result<ServerConfig, TlsError> {
     let pem = |path: &Path, what: String| TlsError::Pem { path: path.to_owned(), what };
     let chain = CertificateDer::pem_slice_iter(&read_bounded(certificate, TLS_FILE_BYTES_MAX)?)
-        .take(TLS_CERTIFICATES_MAX)
+        .take(TLS_CERTIFICATES_MAX + 1)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| pem(certificate, error.to_string()))?;
+    if chain.len() > TLS_CERTIFICATES_MAX {
+        return Err(pem(certificate, format!("more than {TLS_CERTIFICATES_MAX} certificates in it")));
+    }
     if chain.is_empty() {
         return Err(pem(certificate, "no certificate in it (PEM, the server's own first)".to_owned()));
     }

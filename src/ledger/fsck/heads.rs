@@ -33,7 +33,7 @@ struct HeadKey {
 impl HeadKey {
     /// Whether it signed the checkpoint of this size and time in its window and, if it was stolen, before that was said.
     fn counts_for(&self, size: u64, time_ms: u64) -> bool {
-        self.said.is_none_or(|said| said.record.is_valid_at(UnixMillis(time_ms)) && said.compromised_at.is_none_or(|at| size <= at))
+        self.said.is_none_or(|said| said.record.is_valid_at(UnixMillis(time_ms)) && said.is_sound_of_size(size))
     }
 }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use super::StoreError;
-use crate::ledger::files::{read_bounded, replace_file};
+use crate::ledger::files::{PUBLIC, read_bounded, replace_file};
 
 /// A name and a number.
 const BYTES_MAX: usize = 128;
@@ -62,7 +62,7 @@ impl Growth {
         if length != noted.1 {
             let name = noted.0.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
             let line = format!("{name} {length}\n");
-            replace_file(&self.path, line.as_bytes(), true).map_err(|error| StoreError::File { path: self.path.clone(), error })?;
+            replace_file(&self.path, line.as_bytes(), PUBLIC, true).map_err(|error| StoreError::File { path: self.path.clone(), error })?;
             noted.1 = length;
         }
         Ok(())

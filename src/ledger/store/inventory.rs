@@ -18,7 +18,7 @@ use data_encoding::HEXLOWER;
 
 use super::StoreError;
 use crate::crypto::hash::sha256;
-use crate::ledger::files::replace_file;
+use crate::ledger::files::{PUBLIC, replace_file};
 use crate::limits::INVENTORY_BYTES_MAX;
 
 const FORMAT: &str = "fapiao-inventory/1";
@@ -85,7 +85,7 @@ impl Inventory {
     pub(super) fn write(directory: &Path) -> Result<(), StoreError> {
         let path = Inventory::path(directory);
         let text = Inventory::take(directory)?.encode();
-        replace_file(&path, text.as_bytes(), true).map_err(|error| StoreError::File { path, error })
+        replace_file(&path, text.as_bytes(), PUBLIC, true).map_err(|error| StoreError::File { path, error })
     }
 
     fn take(directory: &Path) -> Result<Inventory, StoreError> {
