@@ -324,7 +324,7 @@ fn bulk_requests_beyond_those_that_fit_are_told_to_come_again() {
     }
     let refused = server.ask_as("issuer", "POST", "/v1/invoices/bulk", b"{}");
     assert_eq!((refused.status, refused.header("retry-after")), (503, "1"));
-    assert_eq!(server.ask_as("issuer", "POST", "/v1/invoices", plain(Kind::Electronic, 9, Fen(1)).to_string().as_bytes()).status, 201);
+    assert_eq!(server.ask_as("issuer", "POST", "/v1/invoices", plain(Kind::Electronic, 99, Fen(1)).to_string().as_bytes()).status, 201);
     for client in &mut held {
         client.send(b"0\r\n\r\n");
         while client.chunk().expect("whole").is_some() {}
