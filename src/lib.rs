@@ -20,6 +20,7 @@ pub mod ledger;
 // 4: what is decided
 pub mod issue;
 pub mod verify;
+pub mod witness;
 // 5: the one API
 pub mod engine;
 // 6: the ways in and out

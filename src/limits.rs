@@ -42,6 +42,52 @@ pub const NOTE_BYTES_MAX: usize = 128 << 10;
 /// Name of a key in a note at most, in bytes. Ours have at most 45: host 28, slash, 16 hex digits.
 pub const KEY_NAME_MAX: usize = 255;
 
+/// A witness's clock may be ahead of ours by this much, in seconds, before what it dates counts as of tomorrow.
+pub const COSIGNATURE_SKEW_SECS: u64 = 300;
+
+/// A trust policy at most, in bytes: 32 each of logs, witnesses and groups, with names and addresses of 300 bytes.
+pub const POLICY_BYTES_MAX: usize = 64 << 10;
+
+/// Logs, witnesses and groups of a policy at most, of each: what C2SP tlog-policy recommends to be ready for.
+pub const POLICY_ENTRIES_MAX: usize = 32;
+
+/// Hashes in a submission to a witness at most, by C2SP tlog-witness.
+pub const ADD_CHECKPOINT_HASHES_MAX: usize = 63;
+
+/// A submission to a witness at most, in bytes: 63 hashes of 45, two short lines, a note.
+pub const ADD_CHECKPOINT_BYTES_MAX: usize = 64 * 45 + NOTE_BYTES_MAX;
+
+/// What witnesses say against a copy of the ledger at most, in bytes.
+pub const DISPUTE_BYTES_MAX: usize = 16 << 10;
+
+/// How long a witness may take to answer, in seconds.
+pub const WITNESS_PATIENCE_SECS: u64 = 5;
+
+/// How often one witness is asked in one round: once to learn how far it is, once to have it cosign, once more where it moved meanwhile.
+pub const WITNESS_TRIES_MAX: usize = 3;
+
+/// How often a checkpoint that does not change is cosigned anew, in seconds: so long ago at most is the last time that somebody saw it.
+pub const COSIGN_QUIET_SECS: u64 = 60;
+
+/// How long a server that starts waits for what witnesses say before it signs anything, in seconds.
+pub const WITNESS_START_SECS: u64 = 12;
+
+/// Logs that one witness watches at most.
+pub const WITNESS_LOGS_MAX: usize = 64;
+
+/// State of a witness at most, in bytes: a note for each log.
+pub const WITNESS_STATE_BYTES_MAX: usize = 128 + WITNESS_LOGS_MAX * (32 + NOTE_BYTES_MAX);
+
+/// Contradictions that a witness keeps at most: the first ones say it all.
+pub const WITNESS_EVIDENCE_MAX: usize = 100;
+
+/// How long a witness answers the same checkpoint with the cosignature that it made last, in seconds: whoever submits it again and again costs one sync
+/// in that time.
+pub const COSIGN_AGAIN_SECS: u64 = 1;
+
+/// Submissions that a witness reads at a time: 64 of 131 kB are 8 MiB.
+pub const WITNESS_AT_ONCE_MAX: usize = 64;
+
 /// Hashes in an inclusion or consistency proof at most: one per level of a tree whose size is a u64, and one more for consistency.
 pub const PROOF_HASHES_MAX: usize = 65;
 

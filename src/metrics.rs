@@ -77,6 +77,10 @@ pub struct Metrics {
     pub ledger_writable: Gauge<i64, AtomicI64>,
     /// 1 if it is known that more was signed elsewhere than this copy has.
     pub ledger_behind: Gauge<i64, AtomicI64>,
+    /// Leaves of the newest checkpoint that enough witnesses cosigned.
+    pub cosigned_size: Gauge<i64, AtomicI64>,
+    /// When the first of them saw it, seconds since 1970.
+    pub cosigned_time: Gauge<i64, AtomicI64>,
     /// Resident memory of the process, bytes.
     pub resident_memory: Gauge<i64, AtomicI64>,
     /// Files and sockets of the process.
@@ -126,6 +130,8 @@ impl Metrics {
             ledger_time: Gauge::default(),
             ledger_writable: Gauge::default(),
             ledger_behind: Gauge::default(),
+            cosigned_size: Gauge::default(),
+            cosigned_time: Gauge::default(),
             resident_memory: Gauge::default(),
             open_files: Gauge::default(),
             open_files_limit: Gauge::default(),
@@ -159,6 +165,9 @@ impl Metrics {
         registry.register_with_unit("ledger_newest", "Time of the newest leaf since 1970", Unit::Seconds, metrics.ledger_time.clone());
         registry.register("ledger_writable", "1 if submissions are decided, 0 if the ledger refuses to sign", metrics.ledger_writable.clone());
         registry.register("ledger_behind", "1 if more was signed elsewhere than this copy has", metrics.ledger_behind.clone());
+        registry.register("cosigned_size", "Leaves of the newest checkpoint that enough witnesses cosigned", metrics.cosigned_size.clone());
+        let help = "When the first of them saw that checkpoint since 1970";
+        registry.register_with_unit("cosigned_newest", help, Unit::Seconds, metrics.cosigned_time.clone());
         registry.register_with_unit("resident_memory", "Resident memory of the process", Unit::Bytes, metrics.resident_memory.clone());
         registry.register("open_files", "Files and sockets of the process", metrics.open_files.clone());
         registry.register("open_files_limit", "Files and sockets that the system allows the process", metrics.open_files_limit.clone());

@@ -2,12 +2,14 @@
 
 pub mod answer;
 pub mod caller;
+pub mod cosigning;
 pub mod http;
 pub mod issuing;
 pub mod json;
 pub mod keys;
 pub mod lines;
 pub mod log_proof;
+pub mod peer;
 pub mod problem;
 pub mod proof;
 pub mod qr;

@@ -28,6 +28,7 @@ pub(super) struct Configuration {
     pub(super) http: Http,
     pub(super) tls: Tls,
     pub(super) revocations: Revocations,
+    pub(super) witness: Witness,
     pub(super) quota: Quota,
     pub(super) log: Log,
 }
@@ -80,6 +81,18 @@ pub(super) struct Tls {
 pub(super) struct Revocations {
     /// Minutes from one revocation list to the next; 0 makes none.
     pub(super) minutes: Bounded<0, 1_440>,
+}
+
+/// Those who cosign the log's checkpoints.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Witness {
+    /// Trust policy: witnesses, their addresses, how many are enough.
+    pub(super) policy: Option<PathBuf>,
+    /// Certificates (PEM) that are believed of them in place of the system's.
+    pub(super) ca: Option<PathBuf>,
+    /// Seconds from one round to the next.
+    pub(super) seconds: Bounded<1, 3_600>,
 }
 
 /// Questions per minute and at once; 0 per minute is no limit.
@@ -211,6 +224,12 @@ impl Default for Revocations {
     }
 }
 
+impl Default for Witness {
+    fn default() -> Self {
+        Witness { policy: None, ca: None, seconds: Bounded(1) }
+    }
+}
+
 impl Default for Quota {
     fn default() -> Self {
         let Policies { address, phone, key } = Policies::STANDARD;
@@ -329,6 +348,7 @@ mod tests {
         let mut configuration = Configuration { data: Some("/a \"b\"".into()), passphrase_file: Some("/p".into()), ..Configuration::default() };
         configuration.http.proxies = vec!["10.0.0.1".parse().expect("an address"), "::1".parse().expect("an address")];
         configuration.tls = Tls { certificate: Some("/c".into()), key: Some("/k".into()) };
+        configuration.witness = Witness { policy: Some("/w".into()), ca: Some("/a".into()), seconds: Bounded(5) };
         configuration.log.level = Level::Debug;
         configuration.quota.key_burst = 7;
         let printed = configuration.print().expect("TOML");

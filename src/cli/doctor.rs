@@ -128,8 +128,12 @@ impl Doctor {
                             path.display()
                         ),
                     ),
-                    Obstacle::LockAhead { .. } | Obstacle::TwoHistories { .. } => (
-                        if matches!(obstacle, Obstacle::LockAhead { .. }) { "lock_ahead" } else { "two_histories" },
+                    Obstacle::LockAhead { .. } | Obstacle::TwoHistories { .. } | Obstacle::Disputed { .. } => (
+                        match obstacle {
+                            Obstacle::LockAhead { .. } => "lock_ahead",
+                            Obstacle::Disputed { .. } => "disputed",
+                            _ => "two_histories",
+                        },
                         "此副本不是最后签名的那个：找回最新副本或更新的备份；确已丢失时执行 ledger reopen，由开票方重新提交回执",
                         format!(
                             "find the copy that signed last, or a newer backup; only if it is lost: fapiao ledger reopen --data {data} --reason …, \

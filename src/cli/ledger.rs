@@ -1,13 +1,15 @@
 //! `fapiao ledger`: checking, proving and looking after the ledger.
 
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::backup;
 use super::open::DataOptions;
 use super::prove::{Prove, ProveConsistency};
 use super::{Exit, Failure, fsck, print};
 use crate::channel::receipt;
+use crate::crypto::keyring::{Enrolled, Logged, Role};
+use crate::crypto::note::verifier_key;
 use crate::engine::{Engine, EngineError};
 use crate::ledger::{self, Ledger, StoreSizes};
 
@@ -16,8 +18,8 @@ use crate::ledger::{self, Ledger, StoreSizes};
 pub(super) enum LedgerCommand {
     /// Recompute every hash, signature, state and index, and compare with what is stored
     Fsck(Plain),
-    /// Print the newest signed checkpoint
-    Checkpoint(Plain),
+    /// Print the newest signed checkpoint, or the keys by which others know this log. 检查点
+    Checkpoint(Newest),
     /// Print the proof that a leaf is in the log, as c2sp.org/tlog-proof text. 包含证明
     Prove(Prove),
     /// Print the proof that the log at one published size continues the log at another. 一致性证明
@@ -38,6 +40,15 @@ pub(super) enum LedgerCommand {
     Rebuild(Rebuild),
     /// Sizes and counts
     Info(Plain),
+}
+
+#[derive(Args)]
+pub(super) struct Newest {
+    #[command(flatten)]
+    plain: Plain,
+    /// Print a line `log <verifier key>` for each checkpoint key that counts now, for witnesses and trust policies 输出日志验证密钥
+    #[arg(long, conflicts_with = "json")]
+    keys: bool,
 }
 
 #[derive(Args)]
@@ -79,7 +90,16 @@ impl LedgerCommand {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         match self {
             LedgerCommand::Fsck(plain) => fsck::run(&plain.data, plain.json),
-            LedgerCommand::Checkpoint(plain) => {
+            LedgerCommand::Checkpoint(Newest { plain, keys: true }) => {
+                let engine = plain.data.open_to_read()?;
+                let (ledger, now) = (engine.ledger(), engine.now());
+                let counts = |key: &&Enrolled| key.record.role() == Role::Checkpoint && key.counts_at(now, Logged::Unknown);
+                for key in ledger.keys().iter().filter(counts) {
+                    print(false, &Value::Null, &format!("log {}", verifier_key(ledger.origin().as_str(), key.record.public())))?;
+                }
+                Ok(Exit::Fine)
+            }
+            LedgerCommand::Checkpoint(Newest { plain, keys: false }) => {
                 let engine = plain.data.open_to_read()?;
                 let published = engine.ledger().published();
                 let value = json!({ "size": published.size, "root": data_encoding::HEXLOWER.encode(&published.root), "note": published.note });

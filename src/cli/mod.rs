@@ -4,7 +4,6 @@ mod allot;
 mod backup;
 mod callers;
 mod configuration;
-mod connection;
 mod demo;
 mod doctor;
 mod events;
@@ -23,6 +22,7 @@ mod runbook;
 pub mod sample;
 mod serve;
 mod verify;
+mod witness;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -102,6 +102,9 @@ enum Command {
     /// Make the list of what is no longer in force, or judge a signed code by it, without a network. 撤销清单
     #[command(subcommand)]
     Revocations(revocations::Revocations),
+    /// Watch logs and cosign their checkpoints. 见证
+    #[command(subcommand)]
+    Witness(witness::Witnessing),
     /// Check a kept answer, or a proof about the log, without a network. 查验凭证
     #[command(subcommand)]
     Proof(proof::Proof),
@@ -215,6 +218,7 @@ pub fn run() -> ExitCode {
         Command::Sample(command) => command.run(),
         Command::Ledger(command) => command.run(),
         Command::Load(command) => command.run(),
+        Command::Witness(command) => command.run(),
         Command::Proof(command) => command.run(),
     });
     let exit = match outcome {

@@ -18,10 +18,10 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 
-use super::connection::Peer;
 use super::{Exit, Failure};
 use crate::channel::json::parse_draft;
 use crate::channel::lines::Drafts;
+use crate::channel::peer::Peer;
 use crate::limits::{
     REMOTE_ANSWER_BYTES_MAX, REMOTE_BATCH_BYTES, REMOTE_BATCH_MAX, REMOTE_CONNECT_SECS, REMOTE_LINE_BYTES_MAX, REMOTE_SILENCE_SECS, REMOTE_TRIES_MAX,
     REMOTE_WAIT_SECS_MAX,

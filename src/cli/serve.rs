@@ -19,10 +19,12 @@ use super::configuration::{self, Configuration, Format, Level, Requests};
 use super::open::{passphrase_from, prompt};
 use super::{Exit, Failure};
 use crate::channel;
-use crate::channel::http::{Listening, RequestLog, Served, Server, Settings, Site, Tls};
-use crate::engine::{Config, Engine, EngineError, keyring_path, now, random};
+use crate::channel::cosigning::Witnesses;
+use crate::channel::http::{Host, Listening, RequestLog, Served, Server, Settings, Site, Tls};
+use crate::crypto::policy::Policy;
+use crate::engine::{Config, Engine, EngineError, keyring_path, now, random, read_bounded};
 use crate::ledger::{Observer, Stage, StoreSizes};
-use crate::limits::{HTTP_BLOCKING_THREADS, REVOCATIONS_LOOK_MS, TLS_LOOK_SECS};
+use crate::limits::{HTTP_BLOCKING_THREADS, POLICY_BYTES_MAX, REVOCATIONS_LOOK_MS, TLS_LOOK_SECS};
 use crate::metrics::Metrics;
 
 const AFTER_HELP: &str = "\
@@ -174,7 +176,6 @@ impl Front {
         metrics: Arc<Metrics>,
         ready: impl FnOnce(SocketAddr) -> Result<(), Failure>,
     ) -> Result<Exit, Failure> {
-        let Front { runtime, listening, address, threads, tls } = self;
         let settings = Settings {
             proxies: configuration.http.proxies.clone(),
             connections: usize::try_from(configuration.http.connections.get()).unwrap_or(usize::MAX),
@@ -186,7 +187,24 @@ impl Front {
         };
         metrics.started.set(i64::try_from(now().0 / 1_000).unwrap_or(i64::MAX));
         let engine = Arc::new(engine);
+        watch(&self.runtime, &engine, &configuration.witness)?;
         let site = Arc::new(Site::new(Arc::clone(&engine), metrics, settings, u32::from_be_bytes(random()?)));
+        let lists = Lists::keep(&engine, configuration.revocations.minutes.get())?;
+        let size = engine.ledger().published().size;
+        self.host(site, |address, threads| {
+            tracing::info!(%address, threads, size, "listening");
+            ready(address)
+        })?;
+        drop(lists);
+        // The ledger finishes what it has taken in.
+        drop(engine);
+        tracing::info!("the ledger is closed");
+        Ok(Exit::Fine)
+    }
+
+    /// Answers requests until a signal comes, and lets what was begun come to its end.
+    pub(super) fn host<H: Host>(self, host: Arc<H>, ready: impl FnOnce(SocketAddr, usize) -> Result<(), Failure>) -> Result<(), Failure> {
+        let Front { runtime, listening, address, threads, tls } = self;
         let stop = {
             let _inside = runtime.enter();
             // Under a supervisor a reload must not be the end, whether there is something to reload or not.
@@ -195,10 +213,8 @@ impl Front {
             }
             stop_signal()?
         };
-        tracing::info!(%address, threads, size = engine.ledger().published().size, "listening");
-        let lists = Lists::keep(&engine, configuration.revocations.minutes.get())?;
-        let serving = runtime.spawn(Server { site, listening, tls }.run(stop));
-        ready(address)?;
+        let serving = runtime.spawn(Server { host, listening, tls }.run(stop));
+        ready(address, threads)?;
         tell_supervisor("READY=1");
         let served = runtime.block_on(serving).map_err(|error| Failure::Listen(error.to_string()))?;
         tell_supervisor("STOPPING=1");
@@ -208,13 +224,35 @@ impl Front {
                 tracing::warn!(connections, "the time to end was up; what was on its way to the ledger is finished all the same");
             }
         }
-        drop(lists);
-        // Whatever still runs is on its own; the ledger below finishes what it has taken in.
+        // Whatever still runs is on its own.
         runtime.shutdown_timeout(Duration::from_secs(1));
-        drop(engine);
-        tracing::info!("the ledger is closed");
-        Ok(Exit::Fine)
+        Ok(())
     }
+
+    /// For what has to go on beside the requests.
+    pub(super) fn runtime(&self) -> &tokio::runtime::Runtime {
+        &self.runtime
+    }
+}
+
+/// Has checkpoints cosigned from now on, if there is a policy. Nothing is signed before the witnesses have said whether they saw another history, or
+/// have not said anything in time.
+fn watch(runtime: &tokio::runtime::Runtime, engine: &Arc<Engine>, configuration: &configuration::Witness) -> Result<(), Failure> {
+    let Some(path) = &configuration.policy else { return Ok(()) };
+    let wrong = |why: String| Failure::Usage(format!("{}: {why}", path.display()));
+    let text = String::from_utf8(read_bounded(path, POLICY_BYTES_MAX)?).map_err(|_| wrong("not UTF-8".to_owned()))?;
+    let policy = Policy::parse(&text).map_err(|fault| wrong(fault.to_string()))?;
+    let origin = engine.ledger().origin().as_str();
+    if !policy.logs().is_empty() && !policy.logs().iter().any(|log| log.key.name == origin) {
+        return Err(wrong(format!("none of its logs is this one, {origin}")));
+    }
+    let witnesses = Witnesses::of(Arc::clone(engine), &policy, configuration.ca.as_deref()).map_err(wrong)?;
+    engine.follow_policy(policy)?;
+    let every = Duration::from_secs(u64::from(configuration.seconds.get()));
+    if witnesses.is_any() && engine.ledger().may_write().is_ok() && runtime.block_on(witnesses.first_round()) {
+        runtime.spawn(witnesses.keep_on(every));
+    }
+    Ok(())
 }
 
 /// The thread that makes a revocation list every so often; it ends with this value.

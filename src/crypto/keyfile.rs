@@ -8,12 +8,16 @@
 //!  +-----+------------+------------+------------+----------+----------+------------------------------------------------+
 //!  key: algorithm u8 | role u8 | key id 8 | secret 32
 //! ```
+//!
+//! A witness's key lies in a file of its own, [`COSIGNING_FILE`] and then the same with `seed 32 | name` in place of keys.
 
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 use zeroize::Zeroizing;
 
+use super::cosignature::CosigningKey;
 use super::keyring::{Algorithm, KeyId, Keyring, KeyringError, Role, SecretKey};
+use super::sign::SigningKey;
 use crate::codec::reader::{DecodeError, DecodeReason, Reader};
 use crate::codec::writer::Writer;
 use crate::limits::{KDF_LANES_MAX, KDF_MEMORY_KIB_MAX, KDF_PASSES_MAX};
@@ -56,6 +60,9 @@ pub enum KeyFileError {
     /// The passphrase is wrong, or the file was altered.
     #[error("the passphrase is wrong, or the key file was altered")]
     Passphrase,
+    /// Not a witness's.
+    #[error("not a witness's key file of this version")]
+    Witness,
     /// It opens, and its keys are no keyring.
     #[error("the key file's keys: {0}")]
     Keyring(#[from] KeyringError),
@@ -101,10 +108,15 @@ impl Passkey {
             keys.extend_from_slice(&key.key_id().0);
             keys.extend_from_slice(key.secret());
         }
+        self.encrypt(&keys, nonce)
+    }
+
+    /// Header and secret.
+    fn encrypt(&self, secret: &[u8], nonce: &[u8; 24]) -> Result<Vec<u8>, KeyFileError> {
         let mut writer = Writer::with_capacity(HEADER_LEN);
         writer.u8(1).u32(self.cost.memory_kib).u32(self.cost.passes).u32(self.cost.lanes).bytes(&self.salt).bytes(nonce);
         let mut file = writer.into_bytes();
-        let payload = Payload { msg: &keys, aad: &file };
+        let payload = Payload { msg: secret, aad: &file };
         let sealed = self.cipher().encrypt(&XNonce::from(*nonce), payload).map_err(|_| KeyFileError::Passphrase)?;
         file.extend_from_slice(&sealed);
         Ok(file)
@@ -112,6 +124,16 @@ impl Passkey {
 
     /// The keyring in a key file that was written under the same passphrase and salt.
     pub fn open(&self, file: &[u8]) -> Result<Keyring, KeyFileError> {
+        let keys = self.decrypt(file)?;
+        let mut reader = Reader::new(&keys);
+        let mut ring = Vec::new();
+        while reader.offset() < keys.len() {
+            ring.push(read_key(&mut reader).map_err(KeyFileError::Layout)?);
+        }
+        Ok(Keyring::new(ring)?)
+    }
+
+    fn decrypt(&self, file: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
         let mut reader = Reader::new(file);
         let (cost, salt, nonce) = read_header(&mut reader).map_err(KeyFileError::Layout)?;
         if (cost, salt) != (self.cost, self.salt) {
@@ -119,13 +141,7 @@ impl Passkey {
         }
         let (header, sealed) = file.split_at(reader.offset());
         let opened = self.cipher().decrypt(&XNonce::from(nonce), Payload { msg: sealed, aad: header });
-        let keys = Zeroizing::new(opened.map_err(|_| KeyFileError::Passphrase)?);
-        let mut reader = Reader::new(&keys);
-        let mut ring = Vec::new();
-        while reader.offset() < keys.len() {
-            ring.push(read_key(&mut reader).map_err(KeyFileError::Layout)?);
-        }
-        Ok(Keyring::new(ring)?)
+        Ok(Zeroizing::new(opened.map_err(|_| KeyFileError::Passphrase)?))
     }
 }
 
@@ -144,6 +160,35 @@ pub fn unlock(file: &[u8], passphrase: &str) -> Result<(Keyring, Passkey), KeyFi
     let (cost, salt, _) = read_header(&mut Reader::new(file)).map_err(KeyFileError::Layout)?;
     let passkey = Passkey::derive(passphrase, salt, cost)?;
     Ok((passkey.open(file)?, passkey))
+}
+
+/// What a witness's key file begins with.
+pub const COSIGNING_FILE: &str = "fapiao-witness-key/1\n";
+
+/// A witness's key file. `salt` and `nonce` are random and used once.
+pub fn seal_cosigning(
+    name: &str,
+    seed: &[u8; 32],
+    passphrase: &str,
+    salt: &[u8; 16],
+    nonce: &[u8; 24],
+    cost: KdfCost,
+) -> Result<Vec<u8>, KeyFileError> {
+    let mut secret = Zeroizing::new(Vec::with_capacity(seed.len() + name.len()));
+    secret.extend_from_slice(seed);
+    secret.extend_from_slice(name.as_bytes());
+    let sealed = Passkey::derive(passphrase, *salt, cost)?.encrypt(&secret, nonce)?;
+    Ok([COSIGNING_FILE.as_bytes(), &sealed].concat())
+}
+
+/// The key in a witness's key file.
+pub fn open_cosigning(file: &[u8], passphrase: &str) -> Result<CosigningKey, KeyFileError> {
+    let sealed = file.strip_prefix(COSIGNING_FILE.as_bytes()).ok_or(KeyFileError::Witness)?;
+    let (cost, salt, _) = read_header(&mut Reader::new(sealed)).map_err(KeyFileError::Layout)?;
+    let secret = Passkey::derive(passphrase, salt, cost)?.decrypt(sealed)?;
+    let (seed, name) = secret.split_first_chunk().ok_or(KeyFileError::Witness)?;
+    let name = std::str::from_utf8(name).map_err(|_| KeyFileError::Witness)?;
+    CosigningKey::new(name, SigningKey::from_seed(seed)).ok_or(KeyFileError::Witness)
 }
 
 fn read_header(reader: &mut Reader<'_>) -> Result<(KdfCost, [u8; 16], [u8; 24]), DecodeError> {

@@ -17,8 +17,15 @@ use super::merkle::Hash;
 use super::sign::{PublicKey, SigningKey};
 use crate::limits::{HOST_LEN_MAX, KEY_NAME_MAX, NOTE_BYTES_MAX, NOTE_SIGNATURES_MAX};
 
-/// Signature type of plain Ed25519 notes.
-const ED25519: u8 = 0x01;
+/// What a key of a note signs, by the byte in front of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyType {
+    /// Notes, by Ed25519.
+    Note = 0x01,
+    /// Checkpoints with the time at which they were seen, by Ed25519: a witness's (c2sp.org/tlog-cosignature).
+    Cosignature = 0x04,
+}
+
 const DASH: &str = "\u{2014} ";
 
 /// A host name with its port if any: 1 to 28 lower-case characters of the QR alphabet (letters, digits, `.`, `-`, `:`).
@@ -130,6 +137,22 @@ pub struct NoteSignature {
     pub signature: Vec<u8>,
 }
 
+impl NoteSignature {
+    /// Parses a line without its newline.
+    pub fn parse(line: &str) -> Option<NoteSignature> {
+        let (name, encoded) = line.strip_prefix(DASH)?.split_once(' ')?;
+        let bytes = decode_base64(encoded)?;
+        let (key_hash, signature) = bytes.split_first_chunk()?;
+        (is_name(name) && !signature.is_empty()).then(|| NoteSignature { name: name.to_owned(), key_hash: *key_hash, signature: signature.to_vec() })
+    }
+
+    /// The line with its newline.
+    pub fn encode(&self) -> String {
+        let bytes = [&self.key_hash[..], &self.signature].concat();
+        [DASH, &self.name, " ", &BASE64.encode(&bytes), "\n"].concat()
+    }
+}
+
 /// A text with its signatures. A parsed one is written back byte for byte.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
@@ -164,7 +187,7 @@ impl Note {
         if block.split('\n').count() > NOTE_SIGNATURES_MAX {
             return Err(NoteError::TooManySignatures);
         }
-        let signatures = block.split('\n').enumerate().map(|(at, line)| parse_line(line).ok_or(NoteError::SignatureLine(at + 1)));
+        let signatures = block.split('\n').enumerate().map(|(at, line)| NoteSignature::parse(line).ok_or(NoteError::SignatureLine(at + 1)));
         Ok(Note { text: format!("{before}\n"), signatures: signatures.collect::<Result<_, _>>()? })
     }
 
@@ -172,8 +195,7 @@ impl Note {
     pub fn encode(&self) -> String {
         let mut note = format!("{}\n", self.text);
         for line in &self.signatures {
-            let bytes = [&line.key_hash[..], &line.signature].concat();
-            note.extend([DASH, &line.name, " ", &BASE64.encode(&bytes), "\n"]);
+            note.push_str(&line.encode());
         }
         note
     }
@@ -188,12 +210,17 @@ impl Note {
         &self.signatures
     }
 
+    /// Keeps only the lines that are wanted.
+    pub fn retain(&mut self, wanted: impl Fn(&NoteSignature) -> bool) {
+        self.signatures.retain(wanted);
+    }
+
     /// Adds a signature line, as a witness returns it (with or without its newline).
     pub fn add_line(&mut self, line: &str) -> Result<(), NoteError> {
         if self.signatures.len() == NOTE_SIGNATURES_MAX {
             return Err(NoteError::TooManySignatures);
         }
-        let parsed = parse_line(line.strip_suffix('\n').unwrap_or(line)).ok_or(NoteError::SignatureLine(self.signatures.len() + 1))?;
+        let parsed = NoteSignature::parse(line.strip_suffix('\n').unwrap_or(line)).ok_or(NoteError::SignatureLine(self.signatures.len() + 1))?;
         self.signatures.push(parsed);
         Ok(())
     }
@@ -210,24 +237,65 @@ impl Note {
     }
 }
 
-fn parse_line(line: &str) -> Option<NoteSignature> {
-    let (name, encoded) = line.strip_prefix(DASH)?.split_once(' ')?;
-    let named = !name.is_empty() && name.len() <= KEY_NAME_MAX && !name.contains(|c: char| c.is_whitespace() || c == '+');
-    let bytes = decode_base64(encoded)?;
-    let (key_hash, signature) = bytes.split_first_chunk()?;
-    (named && !signature.is_empty()).then(|| NoteSignature { name: name.to_owned(), key_hash: *key_hash, signature: signature.to_vec() })
+/// Whether a key may go by this name.
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.len() <= KEY_NAME_MAX && !name.contains(|c: char| c.is_whitespace() || c.is_control() || c == '+')
 }
 
-/// First 4 bytes of SHA-256(name || "\n" || 0x01 || public key).
-pub fn key_hash(name: &str, public: &[u8; 32]) -> [u8; 4] {
-    let [a, b, c, d, ..] = hash::sha256(&[name.as_bytes(), b"\n", &[ED25519], public]);
+/// First 4 bytes of SHA-256(name || "\n" || type || public key).
+fn hash_of(name: &str, key_type: KeyType, public: &[u8; 32]) -> [u8; 4] {
+    let [a, b, c, d, ..] = hash::sha256(&[name.as_bytes(), b"\n", &[key_type as u8], public]);
     [a, b, c, d]
+}
+
+/// How a key that signs notes is named in them.
+pub fn key_hash(name: &str, public: &[u8; 32]) -> [u8; 4] {
+    hash_of(name, KeyType::Note, public)
 }
 
 /// The key as foreign note verifiers want it: `name+hash in hex+base64(0x01 || public key)`.
 pub fn verifier_key(name: &str, public: &[u8; 32]) -> String {
-    let hash = data_encoding::HEXLOWER.encode(&key_hash(name, public));
-    format!("{name}+{hash}+{}", BASE64.encode(&[&[ED25519][..], public].concat()))
+    encode_verifier_key(name, KeyType::Note, public)
+}
+
+fn encode_verifier_key(name: &str, key_type: KeyType, public: &[u8; 32]) -> String {
+    let hash = data_encoding::HEXLOWER.encode(&hash_of(name, key_type, public));
+    format!("{name}+{hash}+{}", BASE64.encode(&[&[key_type as u8][..], public].concat()))
+}
+
+/// A public key with its name and what it signs: `name+hash in hex+base64(type || public key)` (c2sp.org/signed-note, verifier keys).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifierKey {
+    /// Name in notes.
+    pub name: String,
+    /// What it signs.
+    pub key_type: KeyType,
+    /// The key.
+    pub key: PublicKey,
+}
+
+impl VerifierKey {
+    /// Parses one; `None` if it is none, of another type, or its hash is not its own.
+    pub fn parse(text: &str) -> Option<VerifierKey> {
+        let mut parts = text.splitn(3, '+');
+        let (name, hash, encoded) = (parts.next()?, parts.next()?, parts.next()?);
+        let bytes = decode_base64(encoded)?;
+        let (number, public) = bytes.split_first()?;
+        let key_type = [KeyType::Note, KeyType::Cosignature].into_iter().find(|known| *known as u8 == *number)?;
+        let key = PublicKey::parse(public.try_into().ok()?).ok()?;
+        let parsed = VerifierKey { name: name.to_owned(), key_type, key };
+        (is_name(name) && data_encoding::HEXLOWER.encode(&parsed.hash()) == hash).then_some(parsed)
+    }
+
+    /// As it is written.
+    pub fn encode(&self) -> String {
+        encode_verifier_key(&self.name, self.key_type, &self.key.to_bytes())
+    }
+
+    /// How it is named in the lines it signs, beside its name.
+    pub fn hash(&self) -> [u8; 4] {
+        hash_of(&self.name, self.key_type, &self.key.to_bytes())
+    }
 }
 
 /// The log at one moment.

@@ -3,12 +3,14 @@
 mod asking;
 pub mod audit;
 mod callers;
+mod cosigning;
 mod files;
 mod resubmit;
 mod revocations;
 mod rotation;
 mod submitting;
 mod upkeep;
+mod witness;
 
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
@@ -40,11 +42,13 @@ use crate::verify::verdict::Verdict;
 
 pub use asking::{Asked, Counting};
 pub use callers::{EnrolmentFault, Listed, NewCaller, Territory};
+pub use cosigning::Cosigned;
 pub use files::{read_bounded, read_secret, replace_private, replace_public, write_private, write_public};
 pub use resubmit::Resubmitted;
 pub use rotation::{Rotated, RotationFault};
 pub use submitting::{Logged, Pending, Submitted};
 pub use upkeep::{Checkup, KeyTrouble};
+pub use witness::{Seen, Witness, WitnessFault, Witnessed};
 
 /// Why the engine cannot do what it was asked. Refusals and faults are answers, not errors.
 #[derive(Debug, thiserror::Error)]
@@ -224,6 +228,7 @@ pub struct Engine {
     clock: crate::ledger::Clock,
     known_callers: callers::KnownCallers,
     revocations: revocations::Revocations,
+    cosigning: cosigning::Cosigning,
 }
 
 impl std::fmt::Debug for Engine {
@@ -332,6 +337,7 @@ impl Engine {
             clock,
             known_callers: callers::KnownCallers::default(),
             revocations: revocations::Revocations::default(),
+            cosigning: cosigning::Cosigning::default(),
         }
     }
 

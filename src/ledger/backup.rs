@@ -13,7 +13,7 @@ use super::frame::{self, Entry, Frame};
 use super::recovery::{self, Recovered, index_of};
 use super::state::{self, StoredRows};
 use super::store::{self, Access, Home, Store, StoreError, StoreSizes};
-use super::tables::{Audit, Bodies, Callers, Counts, Heads, Invoices, Leaves, Meta, Seals, Table};
+use super::tables::{Audit, Bodies, Callers, Cosigned, Counts, Heads, Invoices, Leaves, Meta, Seals, Table};
 use super::{Ledger, LedgerError};
 use crate::codec::leaf::Leaf;
 use crate::crypto::merkle::{self, Tree};
@@ -315,9 +315,24 @@ fn copy(from: &Store, to: &Store, size: u64) -> Result<(), LedgerError> {
     batch.put::<Meta>(&recovery::ORIGIN, &from.get::<Meta>(&recovery::ORIGIN)?.unwrap_or_default());
     batch.commit(true)?;
     copy_counts(from, to)?;
+    copy_cosigned(from, to, size)?;
     // Neither is in the log, so neither belongs to a size of it.
     copy_table::<Callers>(from, to)?;
     copy_table::<Audit>(from, to)
+}
+
+/// Cosignatures are not in the log; they stay with the checkpoints that stay.
+fn copy_cosigned(from: &Store, to: &Store, size: u64) -> Result<(), LedgerError> {
+    let mut rows = from.scan_all::<Cosigned>().take_while(|row| !matches!(row, Ok((key, _)) if **key > size.to_be_bytes()[..])).peekable();
+    while rows.peek().is_some() {
+        let mut batch = to.batch();
+        for row in rows.by_ref().take(REBUILD_CHUNK) {
+            let (key, note) = row?;
+            batch.put_as::<Cosigned>(&key, &note);
+        }
+        batch.commit(true)?;
+    }
+    Ok(())
 }
 
 /// Counts are not in the log; they stay with the invoices that stay.

@@ -5,6 +5,7 @@
 
 mod backup;
 mod book;
+mod cosigned;
 mod counts;
 mod decide;
 mod doctor;
@@ -15,7 +16,7 @@ mod fsck;
 mod lock;
 mod opening;
 mod overlay;
-mod place;
+pub mod place;
 mod rebuild;
 mod receipt;
 mod recovery;
@@ -228,8 +229,8 @@ struct Shared {
     front: RwLock<Front>,
     /// Every secret key at hand, in use or not.
     ring: RwLock<Option<Arc<Keyring>>>,
-    /// Why nothing may be signed, if so, since the start.
-    obstacle: Option<Obstacle>,
+    /// Why nothing may be signed, if so: since the start, or since witnesses said so.
+    obstacle: OnceLock<Obstacle>,
     /// What the disk said, until it is over. Held for as long as it takes to copy a text.
     trouble: RwLock<Option<String>>,
     /// Why nothing is signed any more, since an invariant broke.
@@ -242,7 +243,7 @@ impl Shared {
             overlay: overlay::Overlay::default(),
             front: RwLock::new(front),
             ring: RwLock::new(ring),
-            obstacle,
+            obstacle: obstacle.map_or_else(OnceLock::new, OnceLock::from),
             trouble: RwLock::new(None),
             poisoned: OnceLock::new(),
         }
@@ -287,7 +288,7 @@ impl Shared {
         if let Some(reason) = self.poisoned.get() {
             return Err(SubmitError::Poisoned(reason.clone()));
         }
-        if let Some(obstacle) = &self.obstacle {
+        if let Some(obstacle) = self.obstacle.get() {
             return Err(SubmitError::ReadOnly(obstacle.to_string()));
         }
         match self.trouble.read().unwrap_or_else(PoisonError::into_inner).as_ref() {
@@ -360,9 +361,9 @@ impl Ledger {
         self.origins.iter().count() > 1
     }
 
-    /// Why this copy does not sign, if it could be told at the start.
+    /// Why this copy does not sign, if it could be told at the start, or witnesses said it since.
     pub fn obstacle(&self) -> Option<&Obstacle> {
-        self.shared.obstacle.as_ref()
+        self.shared.obstacle.get()
     }
 
     /// The log's public keys with their validity, as published.
@@ -382,7 +383,7 @@ impl Ledger {
 
     /// Whether it is known that more, or something else, was signed than this copy has.
     pub fn is_behind(&self) -> bool {
-        self.shared.obstacle.as_ref().is_some_and(Obstacle::is_behind)
+        self.shared.obstacle.get().is_some_and(Obstacle::is_behind)
     }
 
     /// How often invoices were verified.

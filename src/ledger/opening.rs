@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+use super::cosigned;
 use super::counts::Counts;
 use super::lock::LockFile;
 use super::place;
@@ -157,6 +158,7 @@ impl Ledger {
                 | Obstacle::LockAhead { .. }
                 | Obstacle::TwoHistories { .. }
                 | Obstacle::NoKey { .. }
+                | Obstacle::Disputed { .. }
                 | Obstacle::Copied { .. }
                 | Obstacle::Unsaid { .. }),
             ) => return Err(LedgerError::NotAdopted(obstacle)),
@@ -183,7 +185,9 @@ impl Ledger {
             Standing::Signs => return Err(LedgerError::NothingToReopen),
             Standing::Refuses(obstacle) => obstacle,
         };
-        let lost = match lock.read()? {
+        // What witnesses saw beyond this copy is not in its lock record.
+        let in_lock = !matches!(obstacle, Obstacle::Disputed { .. });
+        let lost = match lock.read()?.filter(|_| in_lock) {
             Some(note) => match recovery::open_lock(&note, &recovered.origins, &recovered.keys, Some(&keyring)) {
                 Ok(locked) => obstacle.is_behind().then_some((locked.size, locked.root)),
                 Err(LockFault::Foreign(_) | LockFault::Unreadable(_)) => None,
@@ -203,6 +207,7 @@ impl Ledger {
         let mut decider = Decider::new(tools, Head::of(recovered));
         sequencer::log_notice(&mut decider, &committer, event)?;
         place::settle(&home)?;
+        cosigned::settle_dispute(&home)?;
         Ok((size, notice))
     }
 

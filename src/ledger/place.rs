@@ -49,7 +49,7 @@ fn text(directory: &Metadata, file: &Metadata) -> String {
 }
 
 /// Compares what the file says with what is there.
-pub(super) fn check(home: &Home) -> Result<Place, StoreError> {
+pub fn check(home: &Home) -> Result<Place, StoreError> {
     #[cfg(feature = "faults")]
     if let Files::Simulated(disk) = &home.files {
         return Ok(disk.settled().map_or(Place::Unsaid, |here| if here { Place::Same } else { Place::Copied }));
@@ -64,7 +64,7 @@ pub(super) fn check(home: &Home) -> Result<Place, StoreError> {
 }
 
 /// Says that the directory lies here.
-pub(super) fn settle(home: &Home) -> Result<(), StoreError> {
+pub fn settle(home: &Home) -> Result<(), StoreError> {
     let path = path(&home.directory);
     #[cfg(feature = "faults")]
     if let Files::Simulated(disk) = &home.files {

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::book::Book;
+use super::cosigned;
 use super::faults::{Bug, planted};
 use super::frame;
 use super::lock::LockFile;
@@ -270,6 +271,15 @@ pub enum Obstacle {
         /// The data directory.
         directory: PathBuf,
     },
+    /// Those who watch the log saw another history than this copy has.
+    #[error(
+        "witnesses cosigned another history than this copy has: {said}; another copy of this ledger signs, or signed later: find it and bring it back, \
+         or, if it is lost, run `fapiao ledger reopen`"
+    )]
+    Disputed {
+        /// By whom, and what.
+        said: String,
+    },
     /// Nothing says that this is the directory that signed.
     #[error("{place} is missing, so this may be an older copy; if it is the newest one, run `fapiao ledger adopt`", place = directory.join("place").display())]
     Unsaid {
@@ -281,7 +291,7 @@ pub enum Obstacle {
 impl Obstacle {
     /// Whether it is known that more, or something else, was signed than this copy has, so that what it says may be out of date.
     pub fn is_behind(&self) -> bool {
-        matches!(self, Obstacle::LockAhead { .. } | Obstacle::TwoHistories { .. })
+        matches!(self, Obstacle::LockAhead { .. } | Obstacle::TwoHistories { .. } | Obstacle::Disputed { .. })
     }
 }
 
@@ -315,6 +325,9 @@ pub(super) fn lock_obstacle(
 ) -> Result<Option<Obstacle>, LedgerError> {
     let Recovered { origins, keys, checkpoint: head, before, .. } = recovered;
     let path = lock.path().to_owned();
+    if let Some(said) = cosigned::dispute(store.home())? {
+        return Ok(Some(Obstacle::Disputed { said }));
+    }
     let Some(note) = lock.read()? else { return Ok(Some(Obstacle::LockMissing { path })) };
     let locked = match open_lock(&note, origins, keys, keyring) {
         Ok(locked) => locked,

@@ -13,6 +13,7 @@
 //! count  | InvoiceId                                    | CountRecord
 //! reopen | index u64                                    | data of the reopen event, as signed
 //! meta   | name                                         | bytes
+//! cosigned | size u64                                   | the checkpoint as a note with cosignatures
 //! caller | caller id, 8 bytes                           | CallerRecord
 //! audit  | sequence u64                                 | AuditRecord
 //! ```
@@ -133,6 +134,10 @@ raw_table!(
     /// Facts about the ledger as a whole.
     Meta, "meta", &'static str, |name| name.as_bytes().to_vec()
 );
+raw_table!(
+    /// Checkpoints as witnesses cosigned them. Not derivable from the log.
+    Cosigned, "cosigned", u64, |size| size.to_be_bytes().to_vec()
+);
 record_table!(
     /// Who may call. Not derivable from the log.
     Callers, "caller", CallerId, CallerRecord, |id| id.0.to_vec()
@@ -143,7 +148,7 @@ record_table!(
 );
 
 /// Every column family, in the order of this page.
-pub const NAMES: [&str; 14] = [
+pub const NAMES: [&str; 15] = [
     Leaves::NAME,
     Seals::NAME,
     Bodies::NAME,
@@ -158,14 +163,15 @@ pub const NAMES: [&str; 14] = [
     Meta::NAME,
     Callers::NAME,
     Audit::NAME,
+    Cosigned::NAME,
 ];
 
 /// Tables that the first version did not have and that follow from nothing: a ledger without them gets them, empty, when it is opened for writing.
-pub const LATER: [&str; 2] = [Callers::NAME, Audit::NAME];
+pub const LATER: [&str; 3] = [Callers::NAME, Audit::NAME, Cosigned::NAME];
 
 /// Name in `meta` that says that a table of [`LATER`] was made: missing after that, it is lost.
 pub fn made(table: &str) -> Option<&'static str> {
-    const MADE: [&str; 2] = ["table/caller", "table/audit"];
+    const MADE: [&str; 3] = ["table/caller", "table/audit", "table/cosigned"];
     LATER.iter().position(|name| *name == table).and_then(|at| MADE.get(at).copied())
 }
 

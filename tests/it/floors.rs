@@ -18,7 +18,7 @@ const FLOORS: [&[&str]; 8] = [
     &["domain"],
     &["codec", "crypto"],
     &["ledger"],
-    &["issue", "verify", "guard", "watch", "lottery"],
+    &["issue", "verify", "witness", "guard", "watch", "lottery"],
     &["engine"],
     &["channel"],
     &["cli"],

@@ -49,3 +49,4 @@ mod support;
 mod tls;
 mod vectors;
 mod verify;
+mod witness;

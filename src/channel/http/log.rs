@@ -24,10 +24,13 @@ pub(super) fn checkpoint(request: &Request) -> Handled {
         let en = "this copy does not sign, and so publishes no checkpoint; its administrator knows";
         return Err(Problem::because(Kind::Unavailable, zh, en).after(60).into());
     }
-    let published = ledger.published();
+    let Some(note) = request.site.engine.checkpoint() else {
+        let en = "no checkpoint has been cosigned by enough witnesses yet";
+        return Err(Problem::because(Kind::Unavailable, "尚无检查点得到足够的见证联署", en).after(1).into());
+    };
     // Of the note and not of the tree: cosignatures are added to a tree that stays as it is.
-    let tag = format!("\"{}\"", HEXLOWER.encode(&hash::sha256(&[published.note.as_bytes()])));
-    let reply = if request.knows(&tag) { Reply::new(PLAIN, "").status(StatusCode::NOT_MODIFIED) } else { Reply::new(PLAIN, published.note.clone()) };
+    let tag = format!("\"{}\"", HEXLOWER.encode(&hash::sha256(&[note.as_bytes()])));
+    let reply = if request.knows(&tag) { Reply::new(PLAIN, "").status(StatusCode::NOT_MODIFIED) } else { Reply::new(PLAIN, note) };
     Ok(reply.header(CACHE_CONTROL, "no-cache").header(ETAG, tag))
 }
 

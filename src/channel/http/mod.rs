@@ -11,6 +11,7 @@ mod administration;
 mod bulk;
 mod callers;
 mod connections;
+mod door;
 mod invoices;
 mod keys;
 mod log;
@@ -24,17 +25,17 @@ mod route;
 mod serve;
 mod tls;
 mod verify;
+mod witness;
 
-use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
 use tokio::sync::Semaphore;
 
-use connections::Connections;
+pub use door::{Door, Host};
 pub use openapi::{access_page, description};
 pub use reply::ReplyBody;
 pub use request::{forwarded, parameter};
@@ -42,6 +43,7 @@ pub use route::{Body, ENDPOINTS, Endpoint, Operation, Roles, Route, Steps, find}
 pub use serve::{Listening, ServeError, Served, Server};
 pub use tls::{Tls, TlsError};
 pub use verify::Body as QuestionBody;
+pub use witness::{SIZE, WitnessSite};
 
 use crate::domain::caller::{Caller, CallerId};
 use crate::engine::Engine;
@@ -72,19 +74,6 @@ pub struct Settings {
     pub log: RequestLog,
 }
 
-/// Names a request: in the logs, and in its reply.
-#[derive(Clone, Copy, Debug)]
-struct RequestId {
-    run: u32,
-    number: u64,
-}
-
-impl fmt::Display for RequestId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:08x}-{:x}", self.run, self.number)
-    }
-}
-
 /// What all requests share.
 #[derive(Debug)]
 pub struct Site {
@@ -95,20 +84,15 @@ pub struct Site {
     bodies: Arc<Semaphore>,
     /// Submissions that wait for their commit.
     submissions: Arc<Semaphore>,
-    /// The connections that are open.
-    open: Arc<Connections>,
     /// Bulk requests under way, and those of each caller.
     bulk: Arc<Semaphore>,
     bulk_of: DashMap<Option<CallerId>, usize>,
-    stopping: AtomicBool,
     since: Instant,
     /// The second, since then, of the last line about a forged code.
     alarmed: AtomicU64,
     /// Whoever has no token.
     anonymous: Arc<Caller>,
-    /// Names this process in the ids of its requests.
-    run: u32,
-    requests: AtomicU64,
+    door: Door,
 }
 
 impl Site {
@@ -125,21 +109,19 @@ impl Site {
         for name in ["no_token", "other_role", "unknown_token"] {
             drop(metrics.unauthorised.get_or_create(&Named { name }));
         }
+        let door = Door::new(Arc::clone(&metrics), settings.connections, settings.drain, run);
         Site {
             engine,
             metrics,
             settings,
             bodies: Arc::new(Semaphore::new(HTTP_BODIES_KIB_MAX)),
             submissions: Arc::new(Semaphore::new(HTTP_SUBMISSIONS_MAX)),
-            open: Arc::new(Connections::new()),
             bulk: Arc::new(Semaphore::new(BULK_AT_ONCE_MAX)),
             bulk_of: DashMap::new(),
-            stopping: AtomicBool::new(false),
             since: Instant::now(),
             alarmed: AtomicU64::new(0),
             anonymous: Arc::new(Caller::ANONYMOUS),
-            run,
-            requests: AtomicU64::new(0),
+            door,
         }
     }
 
@@ -158,9 +140,5 @@ impl Site {
                 tracing::warn!(alarm = "forged", "a code was shown that nobody should have");
             }
         }
-    }
-
-    fn next_request_id(&self) -> RequestId {
-        RequestId { run: self.run, number: self.requests.fetch_add(1, Ordering::Relaxed) }
     }
 }

@@ -5,7 +5,6 @@ use std::any::Any;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
@@ -16,7 +15,7 @@ use hyper::{Method, Response, StatusCode, Version};
 use super::reply::{PLAIN, Reply, ReplyBody};
 use super::request::{Request, bearer, language, origin};
 use super::route::{Body, Endpoint, Operation, Route, Steps, find};
-use super::{RequestLog, Site};
+use super::{Door, Host, RequestLog, Site};
 use super::{administration, bulk, callers, invoices, keys, log, openapi, page, proofs, verify};
 use crate::channel::problem::{self, Kind, Problem};
 use crate::domain::caller::{Caller, Role};
@@ -55,11 +54,20 @@ impl From<crate::ledger::LedgerError> for Fault {
 /// What a handler returns.
 pub(super) type Handled = Result<Reply, Fault>;
 
-/// Answers one request; if it is one too many, in as few words as can be, so that nothing is held of it.
-pub(super) async fn answer(site: Arc<Site>, peer: IpAddr, request: hyper::Request<Incoming>, too_many: bool) -> Response<ReplyBody> {
+impl Host for Site {
+    fn door(&self) -> &Door {
+        &self.door
+    }
+
+    async fn answer(self: Arc<Self>, peer: IpAddr, request: hyper::Request<Incoming>, too_many: bool) -> Response<ReplyBody> {
+        answer(self, peer, request, too_many).await
+    }
+}
+
+async fn answer(site: Arc<Site>, peer: IpAddr, request: hyper::Request<Incoming>, too_many: bool) -> Response<ReplyBody> {
     let begun = Instant::now();
     let (head, body) = request.into_parts();
-    let request_id = site.next_request_id();
+    let request_id = site.door.next_request_id();
     let language = language(&head);
     let (endpoint, handled) = match find(&head.method, head.uri.path()) {
         _ if too_many => ("none", Ok(Reply::new(PLAIN, "").status(StatusCode::SERVICE_UNAVAILABLE).header(RETRY_AFTER, "1"))),
@@ -226,7 +234,7 @@ impl Request {
 
 /// Ready is a server that answers and signs. One that only answers says why it does not sign.
 fn ready(site: &Site) -> Handled {
-    if site.stopping.load(Ordering::Relaxed) {
+    if site.door.is_stopping() {
         return Err(problem::busy("服务器正在停止", "the server is stopping").into());
     }
     match site.engine.ledger().may_write() {
@@ -250,12 +258,16 @@ impl Site {
         let metrics = &self.metrics;
         let whole = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         let published = engine.ledger().published();
-        metrics.connections.set(whole(self.open.count() as u64));
-        metrics.in_flight.set(whole(self.open.requests() as u64));
+        metrics.connections.set(whole(self.door.open.count() as u64));
+        metrics.in_flight.set(whole(self.door.open.requests() as u64));
         metrics.ledger_size.set(whole(published.size));
         metrics.ledger_time.set(whole(published.time.0 / 1_000));
         metrics.ledger_writable.set(i64::from(engine.ledger().may_write().is_ok()));
         metrics.ledger_behind.set(i64::from(engine.ledger().is_behind()));
+        if let Some(cosigned) = engine.cosigned() {
+            metrics.cosigned_size.set(whole(cosigned.size));
+            metrics.cosigned_time.set(whole(cosigned.time));
+        }
         let held_kib = crate::limits::HTTP_BODIES_KIB_MAX.saturating_sub(self.bodies.available_permits());
         metrics.body_bytes.set(whole(held_kib as u64) << 10);
         if let Some(pages) = std::fs::read_to_string("/proc/self/statm").ok().and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok()) {

@@ -15,7 +15,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::super::problem::{Kind, Language, Problem};
-use super::RequestId;
+use super::door::RequestId;
 use crate::verify::quota::Rate;
 
 /// JSON.

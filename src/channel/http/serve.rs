@@ -17,9 +17,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 
-use super::Site;
 use super::connections::{Activity, Connections, Fate, Sent};
-use super::operation::answer;
+use super::door::Host;
 use super::tls::{HTTP2, Tls};
 use crate::limits::{
     HTTP_BACKLOG, HTTP_BUFFER_BYTES, HTTP_HEAD_SECS, HTTP_HEADERS_MAX, HTTP_ROOM_AT_ONCE, HTTP_WRITE_SECS, HTTP2_STREAMS_MAX, HTTP2_WINDOW_BYTES,
@@ -70,23 +69,24 @@ impl Listening {
     }
 }
 
-/// A site and the socket on which it is reached.
+/// A host and the socket on which it is reached.
 #[derive(Debug)]
-pub struct Server {
-    /// What is served.
-    pub site: Arc<Site>,
+pub struct Server<H> {
+    /// Who is served for.
+    pub host: Arc<H>,
     /// Where.
     pub listening: Listening,
     /// With what certificate; plain HTTP without one.
     pub tls: Option<Arc<Tls>>,
 }
 
-impl Server {
+impl<H: Host> Server<H> {
     /// Serves until `stop` is over, then lets what was begun come to its end.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Served {
-        let Server { site, listening: Listening(listener), tls } = self;
-        let slots = Arc::new(Semaphore::new(site.settings.connections));
-        let connections = Arc::clone(&site.open);
+        let Server { host, listening: Listening(listener), tls } = self;
+        let door = host.door();
+        let slots = Arc::new(Semaphore::new(door.room));
+        let connections = Arc::clone(&door.open);
         let stopping = watch::Sender::new(());
         tokio::pin!(stop);
         loop {
@@ -100,12 +100,12 @@ impl Server {
             };
             match accepted {
                 Ok((slot, stream, peer)) => {
-                    site.metrics.connections_accepted.inc();
-                    let (site, entered, stopped) = (Arc::clone(&site), connections.enter(), stopping.subscribe());
+                    door.metrics.connections_accepted.inc();
+                    let (host, entered, stopped) = (Arc::clone(&host), connections.enter(), stopping.subscribe());
                     let acceptor = tls.as_deref().map(Tls::acceptor);
                     tokio::spawn(async move {
                         // What goes wrong with a socket is its peer's affair, and there is nobody left to tell.
-                        drop(connection(site, acceptor, stream, peer, entered.activity(), stopped).await);
+                        drop(connection(host, acceptor, stream, peer, entered.activity(), stopped).await);
                         drop((entered, slot));
                     });
                 }
@@ -117,11 +117,11 @@ impl Server {
                 }
             }
         }
-        site.stopping.store(true, Ordering::Relaxed);
+        door.stopping.store(true, Ordering::Relaxed);
         drop((listener, stopping));
         tracing::info!(connections = connections.count(), "stopping: no more connections, those that are open come to their end");
-        let all = u32::try_from(site.settings.connections).unwrap_or(u32::MAX);
-        match tokio::time::timeout(site.settings.drain, slots.acquire_many(all)).await {
+        let all = u32::try_from(door.room).unwrap_or(u32::MAX);
+        match tokio::time::timeout(door.drain, slots.acquire_many(all)).await {
             Ok(_) => Served::Drained,
             Err(_) => Served::Cut(connections.count()),
         }
@@ -144,8 +144,8 @@ async fn free_slot(slots: &Arc<Semaphore>, connections: &Connections) -> OwnedSe
 
 type Failed = Box<dyn std::error::Error + Send + Sync>;
 
-async fn connection(
-    site: Arc<Site>,
+async fn connection<H: Host>(
+    host: Arc<H>,
     acceptor: Option<TlsAcceptor>,
     stream: TcpStream,
     peer: SocketAddr,
@@ -162,7 +162,7 @@ async fn connection(
             _ = activity.fate(false) => return Ok(()),
         };
         return match version {
-            Some(version) => conversation(site, stream, peer, version, activity, stopped).await,
+            Some(version) => conversation(host, stream, peer, version, activity, stopped).await,
             None => Ok(()),
         };
     };
@@ -176,17 +176,17 @@ async fn connection(
     let stream = match stream {
         Ok(Ok(stream)) => stream,
         Ok(Err(_)) | Err(_) => {
-            site.metrics.tls_failures.inc();
+            host.door().metrics.tls_failures.inc();
             return Ok(());
         }
     };
     let version = if stream.get_ref().1.alpn_protocol() == Some(HTTP2) { Version::Two } else { Version::One };
-    conversation(site, stream, peer, version, activity, stopped).await
+    conversation(host, stream, peer, version, activity, stopped).await
 }
 
 /// Requests and their answers, to the connection's end.
-async fn conversation<S>(
-    site: Arc<Site>,
+async fn conversation<H, S>(
+    host: Arc<H>,
     stream: S,
     peer: SocketAddr,
     version: Version,
@@ -194,6 +194,7 @@ async fn conversation<S>(
     stopped: watch::Receiver<()>,
 ) -> Result<(), Failed>
 where
+    H: Host,
     S: AsyncRead + AsyncWrite + Send + 'static,
 {
     let mut stream = TimeoutStream::new(stream);
@@ -201,9 +202,9 @@ where
     let io = TokioIo::new(Box::pin(stream));
     let of = Arc::clone(activity);
     let service = service_fn(move |request| {
-        let (site, under_way) = (Arc::clone(&site), of.begin());
+        let (host, under_way) = (Arc::clone(&host), of.begin());
         async move {
-            let response = answer(site, peer.ip(), request, under_way.is_one_too_many()).await;
+            let response = host.answer(peer.ip(), request, under_way.is_one_too_many()).await;
             Ok::<_, std::convert::Infallible>(response.map(|body| Sent::new(body, under_way)))
         }
     });

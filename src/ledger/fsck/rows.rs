@@ -6,11 +6,14 @@ use super::Run;
 use super::findings::{At, BEYOND, FOREIGN_KEY, MISSING, UNDECODABLE, UNREADABLE};
 use super::history::History;
 use super::sweep::{Step, Sweep, read_many};
+use crate::crypto::note::Note;
 use crate::domain::number::InvoiceId;
 use crate::ledger::registry::{self, Enrolled};
 use crate::ledger::store::StoreError;
-use crate::ledger::tables::{Allotments, Audit, Bodies, Callers, Counts, DERIVED, Heads, Keys, Leaves, Meta, Reopens, Seals, Table as _, watermark};
-use crate::ledger::value::{self, AllotRecord, AuditRecord, CallerRecord, CountRecord, ValueError};
+use crate::ledger::tables::{
+    Allotments, Audit, Bodies, Callers, Cosigned, Counts, DERIVED, Heads, Keys, Leaves, Meta, Reopens, Seals, Table as _, watermark,
+};
+use crate::ledger::value::{self, AllotRecord, AuditRecord, CallerRecord, CountRecord, HeadRecord, ValueError};
 use crate::limits::FSCK_POINT_READS;
 
 /// `allot`, `key` and `reopen` have the row that each event makes, and no other.
@@ -107,10 +110,33 @@ pub(super) fn decode(run: &Run<'_>) -> Result<(), StoreError> {
         let id = registry::caller_id(key)?;
         Some(value::decode::<CallerRecord>(row).and_then(|record| Enrolled::of(id, record)).err())
     })?;
+    check_cosigned(run)?;
     decode_each(run, Audit::NAME, |key, row| {
         registry::sequence(key)?;
         Some(value::decode::<AuditRecord>(row).and_then(registry::entry_of).err())
     })
+}
+
+/// What witnesses cosigned is what was published.
+fn check_cosigned(run: &Run<'_>) -> Result<(), StoreError> {
+    let mut cosigned = Sweep::whole(run.store, Cosigned::NAME);
+    while let Some(step) = cosigned.next()? {
+        match step {
+            Step::Row(key, row) => {
+                let at = || key.try_into().map(u64::from_be_bytes).map_or_else(|_| At::Key(key.to_vec()), At::Number);
+                let note = |bytes: &[u8]| std::str::from_utf8(bytes).ok().and_then(|text| Note::parse(text).ok());
+                let head = run.store.get_raw(Heads::NAME, &[key.to_vec()]).pop().and_then(Result::ok).flatten();
+                let published = head.and_then(|head| note(value::decode::<HeadRecord>(&head).ok()?.note.as_bytes()));
+                match (note(row), published) {
+                    (None, _) => run.findings.add(Cosigned::NAME, at(), UNDECODABLE),
+                    (Some(cosigned), Some(published)) if cosigned.text() == published.text() => {}
+                    (Some(_), _) => run.findings.add(Cosigned::NAME, at(), "it is not the checkpoint of this size"),
+                }
+            }
+            Step::Gap(gap) => run.findings.add_with(Cosigned::NAME, At::After(gap.after), UNREADABLE, gap.reason),
+        }
+    }
+    Ok(())
 }
 
 /// Reads every row of a table; `fault` says what is wrong with one, or `None` if its key is no key of the table.

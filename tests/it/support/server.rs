@@ -89,7 +89,7 @@ pub(crate) struct Server {
     pub(crate) running: Running,
     pub(crate) site: Site,
     pub(crate) tokens: BTreeMap<&'static str, String>,
-    configuration: String,
+    pub(crate) configuration: String,
 }
 
 impl Server {
@@ -138,6 +138,11 @@ impl Server {
         drop(self.running.child.wait());
         self.running = serve(&self.site, &self.configuration);
         self
+    }
+
+    /// What it wrote to its log since it was started.
+    pub(crate) fn logged(&self) -> String {
+        fs::read_to_string(self.site.file("serve.log")).expect("a log")
     }
 
     /// The header with this caller's token.

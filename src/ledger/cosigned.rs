@@ -1,0 +1,67 @@
+//! Checkpoints as witnesses cosigned them, and what witnesses say against this copy. Neither follows from the log.
+
+use super::recovery::{self, Obstacle};
+use super::store::{Home, Store, StoreError};
+use super::tables::Cosigned;
+use super::{Ledger, LedgerError};
+use crate::crypto::note::{Checkpoint, Note};
+use crate::limits::DISPUTE_BYTES_MAX;
+
+/// `DIR/disputed`: a quorum of witnesses saw another history than this copy has.
+const DISPUTED: &str = "disputed";
+
+/// What witnesses said against the copy in a directory, if they did.
+pub(super) fn dispute(home: &Home) -> Result<Option<String>, StoreError> {
+    let path = home.directory.join(DISPUTED);
+    let read = home.files.read(&path, DISPUTE_BYTES_MAX).map_err(|error| StoreError::File { path, error })?;
+    Ok(read.map(|bytes| String::from_utf8_lossy(&bytes).trim_end().to_owned()))
+}
+
+/// Forgets what witnesses said: the copy goes on under another name, of which they have seen nothing.
+pub(super) fn settle_dispute(home: &Home) -> Result<(), StoreError> {
+    let path = home.directory.join(DISPUTED);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(StoreError::File { path, error }),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+impl Ledger {
+    /// Keeps a checkpoint with its cosignatures. One that is not the published checkpoint of its size is refused.
+    pub fn keep_cosigned(&self, size: u64, note: &Note) -> Result<(), LedgerError> {
+        let ours = self.checkpoint_at(size)?.and_then(|own| Note::parse(&own).ok());
+        if ours.is_none_or(|own| own.text() != note.text()) {
+            return Err(LedgerError::Checkpoint { size, reason: "what was cosigned is not what was published".to_owned() });
+        }
+        let mut batch = self.store.batch();
+        batch.put_raw::<Cosigned>(&size, note.encode().as_bytes());
+        // Lost with the machine's power, it is asked for again.
+        Ok(batch.commit(false)?)
+    }
+
+    /// The newest checkpoint that was kept with its cosignatures, if it is one of this name.
+    pub fn newest_cosigned(&self) -> Result<Option<(u64, Note)>, LedgerError> {
+        Ok(newest(&self.store)?.filter(|(_, note)| Checkpoint::parse(note.text()).is_ok_and(|stated| stated.origin == *self.origin())))
+    }
+
+    /// The checkpoint of this size with its cosignatures, if it has any.
+    pub fn cosigned_at(&self, size: u64) -> Result<Option<String>, LedgerError> {
+        Ok(self.store.get::<Cosigned>(&size)?.and_then(|bytes| String::from_utf8(bytes).ok()))
+    }
+
+    /// Signs nothing from now on, and after a restart neither: a quorum of witnesses saw another history, in these words.
+    pub fn dispute(&self, said: &str) -> Result<(), LedgerError> {
+        // Whatever kept it from signing before goes on to do so.
+        let _ = self.shared.obstacle.set(Obstacle::Disputed { said: said.to_owned() });
+        let home = self.store.home();
+        let path = home.directory.join(DISPUTED);
+        Ok(home.files.replace(&path, format!("{said}\n").as_bytes(), true).map_err(|error| StoreError::File { path, error })?)
+    }
+}
+
+fn newest(store: &Store) -> Result<Option<(u64, Note)>, LedgerError> {
+    let Some((key, bytes)) = store.last::<Cosigned>()? else { return Ok(None) };
+    let size = recovery::index_of(&key, "cosigned")?;
+    let note = std::str::from_utf8(&bytes).ok().and_then(|text| Note::parse(text).ok());
+    note.map(|note| Some((size, note))).ok_or_else(|| LedgerError::Checkpoint { size, reason: "its cosigned note does not parse".to_owned() })
+}

@@ -1,0 +1,453 @@
+//! Witnesses as processes of their own: a log that is honest is cosigned and published, one that has two histories is caught, and a witness that was
+//! restored from a copy does not go back.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::time::{Duration, Instant};
+
+use fapiao::crypto::add_checkpoint::AddCheckpoint;
+use fapiao::crypto::cosignature::Cosigner;
+use fapiao::crypto::merkle::{self, Tree, leaf_hash};
+use fapiao::crypto::note::{Checkpoint, Note, NoteSignature, Origin, verifier_key};
+use fapiao::crypto::sign::SigningKey;
+use fapiao::engine::{Config, Engine, now};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::http::{PATIENCE, Reply};
+use crate::support::server::{Running, SILENT, Server, serve};
+use crate::support::{PASSPHRASE, Site, copy_tree, program};
+
+/// A witness in a directory of its own.
+pub(crate) struct Watcher {
+    root: TempDir,
+    pub(crate) cosigner: Cosigner,
+    pub(crate) name: String,
+}
+
+impl Watcher {
+    pub(crate) fn new(name: &str) -> Watcher {
+        let root = tempfile::tempdir().expect("a directory");
+        fs::write(root.path().join("passphrase"), PASSPHRASE).expect("written");
+        fs::write(root.path().join("logs"), "").expect("written");
+        let mut watcher = Watcher { root, cosigner: placeholder(), name: name.to_owned() };
+        let made = watcher.run(&["create", "--name", &format!("witness.example/{name}"), "--json"]);
+        assert!(made.status.success(), "{made:?}");
+        let made: Value = serde_json::from_slice(&made.stdout).expect("JSON");
+        watcher.cosigner = Cosigner::parse(made["key"].as_str().expect("a key")).expect("a witness's key");
+        watcher
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.run_at(&self.file("witness"), arguments)
+    }
+
+    fn run_at(&self, directory: &Path, arguments: &[&str]) -> Output {
+        let mut command = program(&[&["witness"], arguments].concat());
+        command.arg("--data").arg(directory).arg("--passphrase-file").arg(self.file("passphrase"));
+        command.output().expect("run")
+    }
+
+    /// Lets it know these logs, a line each.
+    pub(crate) fn knows(&self, logs: &str) {
+        fs::write(self.file("logs"), logs).expect("written");
+    }
+
+    pub(crate) fn serve(&self) -> Running {
+        let mut command = program(&["witness", "serve", "--listen", "127.0.0.1:0"]);
+        command.arg("--data").arg(self.file("witness")).arg("--passphrase-file").arg(self.file("passphrase"));
+        command.arg("--logs").arg(self.file("logs"));
+        Running::start(command, File::create(self.file("log")).expect("a log"))
+    }
+
+    /// What it says when it does not begin.
+    fn does_not_begin(&self, directory: &Path) -> String {
+        let logs = self.file("logs");
+        let output = self.run_at(directory, &["serve", "--listen", "127.0.0.1:0", "--logs", logs.to_str().expect("UTF-8")]);
+        assert_eq!(output.status.code(), Some(3), "{output:?}");
+        String::from_utf8(output.stderr).expect("UTF-8")
+    }
+
+    /// What a policy says of it.
+    pub(crate) fn line(&self, running: &Running) -> String {
+        format!("witness {} {} http://{}\n", self.name, self.cosigner.encode(), running.address)
+    }
+
+    pub(crate) fn logged(&self) -> String {
+        fs::read_to_string(self.file("log")).expect("a log")
+    }
+}
+
+fn placeholder() -> Cosigner {
+    let public = SigningKey::from_seed(&[1; 32]).public();
+    Cosigner::new("none", fapiao::crypto::sign::PublicKey::parse(&public).expect("a key")).expect("a cosigner")
+}
+
+/// The line by which a witness knows the log of a site.
+pub(crate) fn log_line(site: &Site) -> String {
+    let output = site.program(&["ledger", "checkpoint", "--keys"]).output().expect("run");
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+/// The configuration of a server that publishes by this policy.
+pub(crate) fn by_policy(site: &Site, policy: &str) -> String {
+    let path = site.file("policy");
+    fs::write(&path, policy).expect("written");
+    format!("{SILENT}[witness]\npolicy = {:?}\n", path.to_str().expect("UTF-8"))
+}
+
+/// Waits until something is so.
+#[track_caller]
+pub(crate) fn wait_for<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = probe() {
+            return found;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn checkpoint_of(note: &str) -> Checkpoint {
+    Checkpoint::parse(Note::parse(note).expect("a note").text()).expect("a checkpoint")
+}
+
+/// The published checkpoint once it is of this size.
+fn published_at(running: &Running, size: u64) -> String {
+    wait_for("the checkpoint is cosigned", || {
+        let reply = running.ask("GET", "/checkpoint", &[], b"");
+        (reply.status == 200 && checkpoint_of(reply.text()).size == size).then(|| reply.text().to_owned())
+    })
+}
+
+/// A server whose log a witness watches; it is served by its policy.
+fn watched(watcher: &Watcher) -> (Server, Running) {
+    let Server { running, site, tokens, .. } = Server::with(SILENT, |_| ());
+    drop(running);
+    watcher.knows(&log_line(&site));
+    let witness = watcher.serve();
+    let configuration = by_policy(&site, &format!("{}quorum {}\n", watcher.line(&witness), watcher.name));
+    (Server { running: serve(&site, &configuration), site, tokens, configuration }, witness)
+}
+
+#[test]
+fn what_enough_witnesses_cosigned_is_published_and_nothing_else() {
+    let (first, second) = (Watcher::new("w1"), Watcher::new("w2"));
+    let server = Server::with(SILENT, |_| ());
+    let (site, tokens) = (server.site, server.tokens);
+    drop(server.running);
+    let line = log_line(&site);
+    first.knows(&line);
+    second.knows(&line);
+    let (one, two) = (first.serve(), second.serve());
+    let policy = format!("{line}{}{}group both all w1 w2\nquorum both\n", first.line(&one), second.line(&two));
+    let configuration = by_policy(&site, &policy);
+    let running = serve(&site, &configuration);
+    let server = Server { running, site, tokens, configuration };
+
+    let size = checkpoint_of(server.ask_as("", "GET", "/checkpoint", b"").text()).size;
+    let note = Note::parse(&published_at(&server.running, size)).expect("a note");
+    let seen = now().0 / 1_000;
+    for watcher in [&first, &second] {
+        let time = watcher.cosigner.newest_time(&note).expect("cosigned");
+        assert!(time.abs_diff(seen) < 60, "{time}");
+    }
+    server.issue(1..4);
+    let cosigned = published_at(&server.running, size + 3);
+    assert_eq!(Note::parse(&cosigned).expect("a note").signatures().len(), 3);
+    assert_eq!(server.running.figure("fapiao_cosigned_size"), size + 3);
+    // Receipts and proofs go on at once, with what the log alone signed.
+    let proof = server.ask_as("", "GET", &format!("/v1/proofs/inclusion?index={size}"), b"").json();
+    assert_eq!(Note::parse(proof["checkpoint"].as_str().expect("a note")).expect("a note").signatures().len(), 1);
+
+    // One of them is not enough.
+    let gone = two.address;
+    drop(two);
+    server.issue(4..5);
+    wait_for("one cosigns alone", || {
+        let about = one.ask("GET", "/", &[], b"");
+        about.text().contains(&format!("\n{}\n", size + 4)).then_some(())
+    });
+    assert_eq!(server.ask_as("", "GET", "/checkpoint", b"").text(), cosigned);
+    let server = server.restart();
+    assert_eq!(server.ask_as("", "GET", "/checkpoint", b"").text(), cosigned, "what was published once is not taken back");
+    server.issue(5..6);
+
+    let mut command = program(&["witness", "serve", "--listen", &gone.to_string()]);
+    command.arg("--data").arg(second.file("witness")).arg("--passphrase-file").arg(second.file("passphrase")).arg("--logs").arg(second.file("logs"));
+    let _two = Running::start(command, File::create(second.file("log")).expect("a log"));
+    published_at(&server.running, size + 5);
+
+    let Server { running, site, .. } = server;
+    drop(running);
+    let fsck = site.program(&["ledger", "fsck"]).output().expect("run");
+    assert!(fsck.status.success(), "{fsck:?}");
+}
+
+#[test]
+fn two_histories_from_one_backup_are_caught_and_the_later_one_signs_no_more() {
+    let watcher = Watcher::new("w1");
+    let (server, witness) = watched(&watcher);
+    server.issue(1..6);
+    let size = checkpoint_of(server.ask_as("", "GET", "/checkpoint", b"").text()).size;
+    wait_for("all is cosigned", || {
+        let cosigned = server.running.figure("fapiao_cosigned_size");
+        (cosigned == server.running.figure("fapiao_ledger_size")).then_some(())
+    });
+    let backups = server.site.file("backups");
+    let Server { running, site, tokens, configuration } = server;
+    drop(running);
+    drop(site.open().expect("opened").back_up(&backups, 3).expect("backed up"));
+
+    // Two copies, each of which an administrator takes for the only one.
+    let copies: Vec<Site> = ["a", "b"].map(|_| Site::new()).into();
+    for copy in &copies {
+        Engine::restore(&backups, None, None, &copy.directory()).expect("restored");
+        Engine::adopt(&Config { directory: copy.directory(), ..site.config() }).expect("adopted");
+    }
+    let [a, b] = <[Site; 2]>::try_from(copies).unwrap_or_else(|_| unreachable!());
+    let a = Server { running: serve(&a, &configuration), site: a, tokens: tokens.clone(), configuration: configuration.clone() };
+    // The second begins while both are at the size that the witness knows, so that neither is known to be wrong.
+    let b = Server { running: serve(&b, &configuration), site: b, tokens, configuration };
+    a.issue(10..13);
+    wait_for("the first is cosigned", || (a.running.figure("fapiao_cosigned_size") >= size + 3).then_some(()));
+    let reply = b.ask_as(
+        "issuer",
+        "POST",
+        "/v1/invoices",
+        crate::support::plain(fapiao::domain::kind::Kind::Electronic, 20, fapiao::domain::money::Fen(100)).to_string().as_bytes(),
+    );
+    // Whatever it still took in, it stops within a round.
+    assert!(matches!(reply.status, 201 | 503), "{reply:?}");
+    wait_for("the second signs no more", || (b.ask_as("", "GET", "/readyz", b"").status == 503).then_some(()));
+    assert!(b.logged().contains("nothing more is signed") && b.logged().contains("w1 cosigned"), "{}", b.logged());
+    let reply = b.ask_as(
+        "issuer",
+        "POST",
+        "/v1/invoices",
+        crate::support::plain(fapiao::domain::kind::Kind::Electronic, 21, fapiao::domain::money::Fen(100)).to_string().as_bytes(),
+    );
+    assert_eq!(reply.status, 503, "{}", reply.text());
+    assert_eq!(b.ask_as("", "GET", "/checkpoint", b"").status, 503);
+    assert_eq!(a.ask_as("", "GET", "/readyz", b"").status, 200);
+
+    // A restart does not forget it, whether the witness is there or not, and who examines it is told.
+    drop(witness);
+    let b = b.restart();
+    assert_eq!(b.ask_as("", "GET", "/readyz", b"").status, 503);
+    let Server { running, site, .. } = b;
+    drop(running);
+    let told = site.program(&["doctor", "--json"]).output().expect("run");
+    let told = String::from_utf8_lossy(&told.stdout);
+    assert!(told.contains("\"disputed\"") && told.contains("another copy of this ledger signs") && told.contains("ledger reopen"), "{told}");
+    let adopted = site.program(&["ledger", "adopt"]).output().expect("run");
+    assert_eq!(adopted.status.code(), Some(3), "{adopted:?}");
+
+    // Given up, it goes on under another name, which nobody has seen anything of.
+    let reopened = site.program(&["ledger", "reopen", "--reason", "the other copy is the right one"]).output().expect("run");
+    assert!(reopened.status.success(), "{reopened:?}");
+    assert!(site.open().expect("opened").ledger().may_write().is_ok());
+}
+
+#[test]
+fn a_copy_that_is_older_than_what_was_cosigned_signs_nothing_from_the_start() {
+    let watcher = Watcher::new("w1");
+    let (server, _witness) = watched(&watcher);
+    let backups = server.site.file("backups");
+    let older = Site::new();
+    let before = checkpoint_of(server.ask_as("", "GET", "/checkpoint", b"").text()).size;
+    server.issue(1..4);
+    wait_for("all is cosigned", || {
+        let cosigned = server.running.figure("fapiao_cosigned_size");
+        (cosigned == server.running.figure("fapiao_ledger_size")).then_some(())
+    });
+    let Server { running, site, configuration, .. } = server;
+    drop(running);
+    drop(site.open().expect("opened").back_up(&backups, 3).expect("backed up"));
+    let size = site.open().expect("opened").ledger().published().size;
+    Engine::restore(&backups, None, Some(before), &older.directory()).expect("restored");
+    Engine::adopt(&Config { directory: older.directory(), ..site.config() }).expect("adopted");
+    let running = serve(&older, &configuration);
+    let ready = running.ask("GET", "/readyz", &[], b"");
+    assert_eq!(ready.status, 503);
+    let logged = fs::read_to_string(older.file("serve.log")).expect("a log");
+    assert!(logged.contains(&format!("w1 cosigned size {size}, this copy ends at {before}")), "{logged}");
+    drop(running);
+    assert_eq!(older.open().expect("opened").ledger().published().size, before, "nothing was signed");
+}
+
+/// A log in memory that says whatever a test wants it to say.
+struct Liar {
+    key: SigningKey,
+    origin: Origin,
+}
+
+impl Liar {
+    fn new() -> Liar {
+        Liar { key: SigningKey::from_seed(&[42; 32]), origin: Origin::parse("liar.example/0123456789abcdef").expect("an origin") }
+    }
+
+    fn line(&self) -> String {
+        format!("log {}\n", verifier_key(self.origin.as_str(), &self.key.public()))
+    }
+
+    fn tree(branch: &str, size: u64) -> Vec<[u8; 32]> {
+        (0..size).map(|at| leaf_hash(format!("{}{at}", if at < 3 { "common" } else { branch }).as_bytes())).collect()
+    }
+
+    fn note(&self, branch: &str, size: u64) -> String {
+        let mut tree = Tree::new();
+        Liar::tree(branch, size).into_iter().for_each(|hash| drop(tree.append(hash)));
+        Checkpoint { origin: self.origin.clone(), size, root: tree.root() }.sign(&self.key).encode()
+    }
+
+    /// A submission whose proof holds within the branch.
+    fn body(&self, branch: &str, old: u64, size: u64) -> String {
+        let hashes = Liar::tree(branch, size);
+        let read = |_: u8, n: u64| Ok::<_, ()>(hashes[usize::try_from(n * 256).expect("small")..].concat());
+        let proof = if old == 0 { Vec::new() } else { merkle::consistency_proof(old, size, read).expect("a proof") };
+        AddCheckpoint::encode(old, &proof, &self.note(branch, size))
+    }
+}
+
+fn add(witness: &Running, body: &str) -> Reply {
+    witness.ask("POST", "/add-checkpoint", &[], body.as_bytes())
+}
+
+/// Whether a reply is a cosignature of this checkpoint.
+fn is_cosigned(watcher: &Watcher, reply: &Reply, note: &str) -> bool {
+    let line = NoteSignature::parse(reply.text().trim_end()).expect("a line");
+    reply.status == 200 && watcher.cosigner.time_of(Note::parse(note).expect("a note").text(), &line).is_some()
+}
+
+#[test]
+fn submissions_are_answered_as_the_specification_says() {
+    let (watcher, liar) = (Watcher::new("w1"), Liar::new());
+    watcher.knows(&liar.line());
+    let witness = watcher.serve();
+    assert!(is_cosigned(&watcher, &add(&witness, &liar.body("a", 0, 3)), &liar.note("a", 3)));
+    assert!(is_cosigned(&watcher, &add(&witness, &liar.body("a", 3, 7)), &liar.note("a", 7)));
+    assert!(is_cosigned(&watcher, &add(&witness, &liar.body("a", 7, 7)), &liar.note("a", 7)));
+
+    let behind = add(&witness, &liar.body("a", 3, 9));
+    assert_eq!((behind.status, behind.header("content-type"), behind.text()), (409, "text/x.tlog.size", "7\n"));
+    let unknown = add(&witness, &liar.body("a", 0, 9));
+    assert_eq!((unknown.status, unknown.text()), (409, "7\n"));
+    let fork = add(&witness, &liar.body("b", 7, 9));
+    assert!(fork.status == 422 && fork.text().contains("another copy of this log signs"), "{}", fork.text());
+    let same_size = add(&witness, &liar.body("b", 7, 7));
+    assert!(same_size.status == 409 && same_size.header("content-type") != "text/x.tlog.size", "{same_size:?}");
+    assert_eq!(add(&witness, &liar.body("a", 3, 5).replacen("old 3", "old 6", 1)).status, 400);
+    assert_eq!(add(&witness, &liar.body("a", 7, 9).replace("liar.example", "other.example")).status, 404);
+    let stranger = Liar { key: SigningKey::from_seed(&[43; 32]), ..Liar::new() };
+    assert_eq!(add(&witness, &stranger.body("a", 7, 9)).status, 403);
+    assert_eq!(add(&witness, "old 7\n\nnothing").status, 400);
+    assert_eq!(add(&witness, &"x".repeat(200_000)).status, 413);
+    assert_eq!(witness.ask("GET", "/add-checkpoint", &[], b"").status, 405);
+    assert_eq!(witness.ask("GET", "/nowhere", &[], b"").status, 404);
+    assert_eq!(witness.ask("GET", "/healthz", &[], b"").status, 200);
+    assert!(witness.ask("GET", "/", &[], b"").text().contains(&watcher.cosigner.encode()));
+    // None of it changed what it cosigns next, and both forks are kept for whoever has to be shown them.
+    assert!(is_cosigned(&watcher, &add(&witness, &liar.body("a", 7, 9)), &liar.note("a", 9)));
+    let evidence: Vec<String> = fs::read_dir(watcher.file("witness/evidence"))
+        .expect("a folder")
+        .map(|file| fs::read_to_string(file.expect("a file").path()).expect("readable"))
+        .collect();
+    assert_eq!(evidence.len(), 2);
+    assert!(evidence.iter().all(|text| text.contains(&liar.note("a", 7)) && text.contains("submitted:")), "{evidence:?}");
+    assert!(watcher.logged().contains("a log submitted another history"));
+}
+
+#[test]
+fn a_witness_that_is_killed_again_and_again_never_goes_back() {
+    let (watcher, liar) = (Watcher::new("w1"), Liar::new());
+    watcher.knows(&liar.line());
+    let (mut size, mut times) = (0, Vec::new());
+    for round in 0..8u64 {
+        let witness = watcher.serve();
+        let about = witness.ask("GET", "/", &[], b"");
+        let known = about.text().lines().find_map(|line| line.parse::<u64>().ok()).unwrap_or(0);
+        // What left it, it knows; one more it may have written before it could say so.
+        assert!(known == size || known == size + 1, "{known} after {size}");
+        size = known;
+        // A branch of its own in each life: only the first that was cosigned can go on.
+        let killer = {
+            let id = rustix::process::Pid::from_raw(i32::try_from(witness.id()).expect("an id")).expect("a process");
+            std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_millis(20 + 13 * round));
+                rustix::process::kill_process(id, rustix::process::Signal::KILL).expect("killed");
+            })
+        };
+        loop {
+            let body = liar.body("a", size, size + 1);
+            let Ok(mut client) = crate::support::http::Client::try_connect(witness.address) else { break };
+            if client.try_send(&crate::support::http::request("POST", "/add-checkpoint", &[], body.as_bytes())).is_err() {
+                break;
+            }
+            let Ok(reply) = client.try_reply() else { break };
+            assert!(is_cosigned(&watcher, &reply, &liar.note("a", size + 1)), "{reply:?}");
+            let line = NoteSignature::parse(reply.text().trim_end()).expect("a line");
+            times.push(u64::from_be_bytes(*line.signature.first_chunk().expect("a time")));
+            size += 1;
+        }
+        killer.join().expect("no panic");
+    }
+    assert!(size > 8, "it got nowhere: {size}");
+    assert!(times.is_sorted());
+}
+
+#[test]
+fn a_witness_restored_from_a_copy_does_not_cosign_until_it_knows_what_it_cosigned() {
+    let (watcher, liar) = (Watcher::new("w1"), Liar::new());
+    watcher.knows(&liar.line());
+    let witness = watcher.serve();
+    assert_eq!(add(&witness, &liar.body("a", 0, 3)).status, 200);
+    copy_tree(&watcher.file("witness"), &watcher.file("backup"));
+    let cosigned = add(&witness, &liar.body("a", 3, 9));
+    assert_eq!(cosigned.status, 200);
+    let full = liar.note("a", 9) + cosigned.text();
+    witness.signal(rustix::process::Signal::TERM);
+    assert_eq!(witness.wait(), Some(0));
+
+    // In place: the files of the backup over those that are there.
+    fs::copy(watcher.file("backup/state"), watcher.file("witness/state")).expect("restored");
+    let told = watcher.does_not_begin(&watcher.file("witness"));
+    assert!(told.contains("its lock record is ahead of its state") && told.contains("witness adopt"), "{told}");
+    // Elsewhere, without the record and with it.
+    copy_tree(&watcher.file("backup"), &watcher.file("elsewhere"));
+    assert!(watcher.does_not_begin(&watcher.file("elsewhere")).contains("its lock record is missing"));
+    let serial = fs::read_to_string(watcher.file("backup/state")).expect("a state");
+    let serial: String = serial.lines().take(2).map(|line| format!("{line}\n")).collect();
+    fs::write(watcher.file("elsewhere.lock"), serial).expect("written");
+    assert!(watcher.does_not_begin(&watcher.file("elsewhere")).contains("its directory is a copy"));
+    fs::remove_file(watcher.file("elsewhere.lock")).expect("removed");
+
+    // A checkpoint without its cosignature says nothing about it, one with it does.
+    fs::write(watcher.file("bare"), liar.note("a", 9)).expect("written");
+    fs::write(watcher.file("full"), &full).expect("written");
+    let bare = watcher.file("bare");
+    let refused = watcher.run(&["adopt", "--checkpoint", bare.to_str().expect("UTF-8")]);
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    let newest = watcher.file("full");
+    let adopted = watcher.run(&["adopt", "--checkpoint", newest.to_str().expect("UTF-8"), "--json"]);
+    assert!(adopted.status.success(), "{adopted:?}");
+    let adopted: Value = serde_json::from_slice(&adopted.stdout).expect("JSON");
+    assert_eq!(adopted["logs"][0]["size"], 9);
+
+    let witness = watcher.serve();
+    for branch in ["a", "b"] {
+        let back = add(&witness, &liar.body(branch, 3, 6));
+        assert_eq!((back.status, back.text()), (409, "9\n"), "{branch}");
+    }
+    assert_eq!(add(&witness, &liar.body("b", 9, 12)).status, 422);
+    assert_eq!(add(&witness, &liar.body("a", 9, 12)).status, 200);
+    // Nobody else runs it meanwhile.
+    assert!(watcher.does_not_begin(&watcher.file("witness")).contains("in use"));
+}
