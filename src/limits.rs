@@ -72,6 +72,18 @@ pub const COSIGN_QUIET_SECS: u64 = 60;
 /// How long a server that starts waits for what witnesses say before it signs anything, in seconds.
 pub const WITNESS_START_SECS: u64 = 12;
 
+/// What a monitor keeps of a log at most, in bytes: a note, and eight rows of 255 hashes of 45.
+pub const MONITOR_STATE_BYTES_MAX: usize = NOTE_BYTES_MAX + 8 * (256 * 45) + 256;
+
+/// A reply with leaves at most, in bytes: 256 of 98.
+pub const BUNDLE_BYTES_MAX: usize = 256 * 98;
+
+/// How long a monitor waits for one reply, in seconds.
+pub const MONITOR_PATIENCE_SECS: u64 = 20;
+
+/// Pieces of evidence that a monitor keeps at most.
+pub const MONITOR_EVIDENCE_MAX: usize = 100;
+
 /// Logs that one witness watches at most.
 pub const WITNESS_LOGS_MAX: usize = 64;
 

@@ -1,12 +1,15 @@
 // Follow a fapiao log as a stranger does who trusts golang.org/x/mod: signed notes by sumdb/note, tiles and proofs by sumdb/tlog.
 //
-//	follow URL VERIFIER-KEY OLDER-CHECKPOINT-FILE
+//	follow URL VERIFIER-KEY WITNESS-VERIFIER-KEY OLDER-CHECKPOINT-FILE
 //
 // Ends with status 0 if everything holds that the log says of itself, else with 1 and what does not.
 package main
 
 import (
 	"bytes"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
@@ -17,6 +20,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
@@ -25,11 +29,11 @@ import (
 const width = 256
 
 func main() {
-	if len(os.Args) != 4 {
-		fmt.Fprintln(os.Stderr, "usage: follow URL VERIFIER-KEY OLDER-CHECKPOINT-FILE")
+	if len(os.Args) != 5 {
+		fmt.Fprintln(os.Stderr, "usage: follow URL VERIFIER-KEY WITNESS-VERIFIER-KEY OLDER-CHECKPOINT-FILE")
 		os.Exit(2)
 	}
-	size, err := follow(os.Args[1], os.Args[2], os.Args[3])
+	size, err := follow(os.Args[1], os.Args[2], os.Args[3], os.Args[4])
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -37,14 +41,21 @@ func main() {
 	fmt.Printf("all %d leaves hold\n", size)
 }
 
-func follow(url, key, olderFile string) (int64, error) {
+func follow(url, key, witnessKey, olderFile string) (int64, error) {
 	verifier, err := note.NewVerifier(key)
+	if err != nil {
+		return 0, err
+	}
+	witness, err := newCosigner(witnessKey)
 	if err != nil {
 		return 0, err
 	}
 	text, err := get(url + "/checkpoint")
 	if err != nil {
 		return 0, err
+	}
+	if err := cosigned(text, verifier, witness); err != nil {
+		return 0, fmt.Errorf("checkpoint: %w", err)
 	}
 	tree, err := open(text, verifier)
 	if err != nil {
@@ -110,6 +121,57 @@ func open(text []byte, verifier note.Verifier) (tlog.Tree, error) {
 	}
 	root, err := tlog.ParseHash(lines[2])
 	return tlog.Tree{N: size, Hash: root}, err
+}
+
+// cosigner verifies Ed25519 cosignatures (c2sp.org/tlog-cosignature) for sumdb/note, which knows plain signatures only.
+type cosigner struct {
+	name string
+	hash uint32
+	key  ed25519.PublicKey
+	time uint64
+}
+
+func newCosigner(text string) (*cosigner, error) {
+	parts := strings.SplitN(text, "+", 3)
+	if len(parts) != 3 {
+		return nil, errors.New("no verifier key of a witness")
+	}
+	key, err := base64.StdEncoding.DecodeString(parts[2])
+	if err != nil || len(key) != 33 || key[0] != 4 {
+		return nil, errors.New("no verifier key of a witness")
+	}
+	sum := sha256.Sum256([]byte(parts[0] + "\n" + string(key)))
+	if hex.EncodeToString(sum[:4]) != parts[1] {
+		return nil, errors.New("the witness's key has another hash")
+	}
+	return &cosigner{parts[0], binary.BigEndian.Uint32(sum[:]), key[1:], 0}, nil
+}
+
+func (c *cosigner) Name() string    { return c.name }
+func (c *cosigner) KeyHash() uint32 { return c.hash }
+
+func (c *cosigner) Verify(text, signature []byte) bool {
+	if len(signature) != 8+ed25519.SignatureSize {
+		return false
+	}
+	c.time = binary.BigEndian.Uint64(signature)
+	return ed25519.Verify(c.key, fmt.Appendf(nil, "cosignature/v1\ntime %d\n%s", c.time, text), signature[8:])
+}
+
+// cosigned wants the signatures of both, and the witness to have seen it within the last day.
+func cosigned(text []byte, log note.Verifier, witness *cosigner) error {
+	signed, err := note.Open(text, note.VerifierList(log, witness))
+	if err != nil {
+		return err
+	}
+	if len(signed.Sigs) != 2 {
+		return errors.New("not cosigned")
+	}
+	age := time.Since(time.Unix(int64(witness.time), 0))
+	if age < -5*time.Minute || age > 24*time.Hour {
+		return fmt.Errorf("cosigned %v ago", age)
+	}
+	return nil
 }
 
 // entries reads every leaf out of the bundles.

@@ -12,6 +12,7 @@ mod issue;
 mod keys;
 mod ledger;
 pub mod load;
+mod monitor;
 mod open;
 mod proof;
 mod prove;
@@ -105,6 +106,8 @@ enum Command {
     /// Watch logs and cosign their checkpoints. 见证
     #[command(subcommand)]
     Witness(witness::Witnessing),
+    /// Follow a log from outside, and shout when it is not as it should be. 监察
+    Monitor(monitor::Watch),
     /// Check a kept answer, or a proof about the log, without a network. 查验凭证
     #[command(subcommand)]
     Proof(proof::Proof),
@@ -219,6 +222,7 @@ pub fn run() -> ExitCode {
         Command::Ledger(command) => command.run(),
         Command::Load(command) => command.run(),
         Command::Witness(command) => command.run(),
+        Command::Monitor(command) => command.run(),
         Command::Proof(command) => command.run(),
     });
     let exit = match outcome {

@@ -132,6 +132,21 @@ impl Tree {
         Tree::default()
     }
 
+    /// The tree of `size` leaves from the hashes of [`Tree::right_edge`], row by row; `None` if they are not as many as such a tree has.
+    pub fn at(size: u64, rows: &[Vec<Hash>]) -> Option<Tree> {
+        let mut edges = Vec::with_capacity(rows.len());
+        for (level, row) in (0u32..).zip(rows) {
+            let there = size.checked_shr(TILE_HEIGHT * level).unwrap_or(0);
+            let mut edge = Edge::default();
+            if row.len() as u64 != there % TILE_WIDTH || row.iter().any(|hash| edge.push(*hash).is_some()) {
+                return None;
+            }
+            edges.push(edge);
+        }
+        let above = u32::try_from(rows.len()).ok().and_then(|rows| size.checked_shr(TILE_HEIGHT * rows)).unwrap_or(0);
+        (above == 0).then_some(Tree { size, edges })
+    }
+
     /// The tree of `size` leaves from what was stored of it: `last` are the leaf hashes of the last `size % 256` leaves, `read` gives the full tile
     /// (level, n). Reads at most 255 tiles a row. The caller compares the root with the signed one.
     pub fn rebuild<E, T: AsRef<[u8]>>(size: u64, last: &[Hash], mut read: impl FnMut(u8, u64) -> Result<T, E>) -> Result<Tree, TileError<E>> {

@@ -22,3 +22,5 @@ pub mod _09_operating {}
 pub mod _10_keys {}
 #[doc = include_str!("log.md")]
 pub mod _11_log {}
+#[doc = include_str!("witness.md")]
+pub mod _12_witness {}

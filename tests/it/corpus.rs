@@ -11,8 +11,10 @@ use fapiao::codec::canonical::{self, IssuerSlot};
 use fapiao::codec::event::{Event, EventData, KeyRecord, Notice, Role};
 use fapiao::codec::leaf::{KeyId, Leaf};
 use fapiao::codec::proof::{Answer, ConsistencyProof, LogProof};
+use fapiao::crypto::add_checkpoint::AddCheckpoint;
+use fapiao::crypto::cosignature::CosigningKey;
 use fapiao::crypto::keyfile::{self, KdfCost};
-use fapiao::crypto::note::{Checkpoint, Host, Note, Origin};
+use fapiao::crypto::note::{Checkpoint, Host, Note, Origin, verifier_key};
 use fapiao::crypto::sign::SigningKey;
 use fapiao::crypto::{body, hash, merkle};
 use fapiao::domain::allotment::{Allotment, Mark, NumberRange};
@@ -272,6 +274,14 @@ fn of_log(add: &mut impl FnMut(&'static str, &str, Vec<u8>)) {
     add("consistency", "from_nothing", grown.encode().into_bytes());
     let same = ConsistencyProof { from: size, hashes: path.clone(), older: cosigned.encode(), ..grown };
     add("consistency", "path", same.encode().into_bytes());
+
+    add("submission", "first", AddCheckpoint::encode(0, &[], &cosigned.encode()).into_bytes());
+    add("submission", "next", AddCheckpoint::encode(size - 1, &path, &checkpoint.sign(&log_key()).encode()).into_bytes());
+    let cosigner = |seed: u8| CosigningKey::new("witness.example/w", SigningKey::from_seed(&[seed; 32])).expect("a key").cosigner().encode();
+    let witnesses = format!("witness W1 {} https://w.example/1\nwitness W2 {}\n", cosigner(1), cosigner(2));
+    let log = verifier_key(ORIGIN, &log_key().public());
+    add("policy", "groups", format!("log {log}\n# both\n{witnesses}group G\tany W1 W2\ngroup H 1 G\nquorum H\n").into_bytes());
+    add("policy", "none", format!("log {log} https://log.example\nquorum none\n").into_bytes());
 
     let keyring = log_keyring();
     let signed = SignedAnswer {

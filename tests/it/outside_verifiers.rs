@@ -8,14 +8,18 @@ use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 
 use data_encoding::{BASE64, HEXLOWER};
+use fapiao::crypto::cosignature::CosigningKey;
+use fapiao::crypto::keyfile;
 use fapiao::crypto::merkle::Hash;
-use fapiao::crypto::note::{Checkpoint, Note, Origin, verifier_key};
+use fapiao::crypto::note::{Checkpoint, Note, NoteSignature, Origin, verifier_key};
 use fapiao::crypto::sign::SigningKey;
 use serde_json::{Value, json};
 
 use crate::house::root;
+use crate::support::PASSPHRASE;
 use crate::support::http::Client;
-use crate::support::server::{SILENT, Server};
+use crate::support::server::{Running, Server};
+use crate::witness::{Watcher, wait_for, watched};
 
 /// What becomes of a reply's body on its way, by its path.
 type Alter = Box<dyn Fn(&str, Vec<u8>) -> Vec<u8> + Send>;
@@ -62,9 +66,12 @@ fn pass(stream: TcpStream, server: SocketAddr, alter: &Mutex<Alter>) {
     drop(reader.get_mut().write_all(&[head.as_bytes(), &body].concat()));
 }
 
-/// A log of two tiles and a checkpoint of it that was kept, with what a liar has to know.
+/// A log of two tiles that a witness cosigns, and a checkpoint of it that was kept, with what a liar has to know.
 struct Log {
     server: Server,
+    witness: String,
+    watcher: Watcher,
+    _witness: Running,
     proxy: Proxy,
     kept: String,
     newest: Checkpoint,
@@ -73,16 +80,22 @@ struct Log {
 
 impl Log {
     fn new() -> Log {
-        let server = Server::with(SILENT, |_| ());
-        let note = |server: &Server| server.ask_as("", "GET", "/checkpoint", b"").text().to_owned();
+        let watcher = Watcher::new("w1");
+        let (server, witness) = watched(&watcher);
+        let cosigned = || {
+            wait_for("all is cosigned", || {
+                let size = server.running.figure("fapiao_ledger_size");
+                (server.running.figure("fapiao_cosigned_size") == size).then(|| server.ask_as("", "GET", "/checkpoint", b"").text().to_owned())
+            })
+        };
         server.issue(1..41);
-        let kept = note(&server);
+        let kept = cosigned();
         server.issue(41..291);
-        let newest = checkpoint(&note(&server));
+        let newest = checkpoint(&cosigned());
         assert!(newest.size > 256);
         let proxy = Proxy::before(server.running.address);
         let key = SigningKey::from_seed(&server.site.keyring().checkpoint().key.seed());
-        Log { server, proxy, kept, newest, key }
+        Log { server, witness: watcher.cosigner.encode(), watcher, _witness: witness, proxy, kept, newest, key }
     }
 
     fn url(&self) -> String {
@@ -90,10 +103,18 @@ impl Log {
     }
 
     /// The newest checkpoint with this changed, signed as it should be.
+    /// The witness has no part in it.
     fn signed(&self, change: impl FnOnce(&mut Checkpoint)) -> String {
         let mut checkpoint = self.newest.clone();
         change(&mut checkpoint);
         checkpoint.sign(&self.key).encode()
+    }
+
+    /// The newest checkpoint with this line of a witness in place of its own.
+    fn cosigned_as(&self, line: &NoteSignature) -> String {
+        let mut note = Note::parse(&self.signed(|_| ())).expect("a note");
+        note.add_line(&line.encode()).expect("room");
+        note.encode()
     }
 }
 
@@ -143,12 +164,21 @@ fn with_last_flipped(hashes: &Value) -> Value {
     json!([before, &[flipped_hex(last)]].concat())
 }
 
-/// The note with a bit of its last signature flipped.
-fn other_signature(note: &str) -> String {
-    let (before, signature) = note.trim_end().rsplit_once(' ').expect("a signature line");
+/// The note with a bit of this signature flipped, by its place among the bytes of the line from behind.
+fn flipped(note: &str, line: usize, from_behind: usize) -> String {
+    let mut lines: Vec<String> = note.lines().map(str::to_owned).collect();
+    let at = lines.iter().enumerate().filter(|(_, text)| text.starts_with('\u{2014}')).nth(line).expect("a signature line").0;
+    let (before, signature) = lines[at].rsplit_once(' ').expect("a signature");
     let mut bytes = BASE64.decode(signature.as_bytes()).expect("base64");
-    *bytes.last_mut().expect("a signature") ^= 1;
-    format!("{before} {}\n", BASE64.encode(&bytes))
+    let place = bytes.len() - from_behind;
+    bytes[place] ^= 1;
+    lines[at] = format!("{before} {}", BASE64.encode(&bytes));
+    lines.join("\n") + "\n"
+}
+
+/// The note with a bit of the log's signature flipped.
+fn other_signature(note: &str) -> String {
+    flipped(note, 0, 1)
 }
 
 fn other_root(note: &str) -> String {
@@ -174,6 +204,18 @@ fn alterations(log: &Log) -> Vec<(&'static str, Alter)> {
     let shorter = log.signed(|checkpoint| checkpoint.size -= 1);
     let stranger = log.newest.sign(&SigningKey::from_seed(&[9; 32])).encode();
     let moved = shorter.clone();
+    let text_of = log.newest.text();
+    let impostor = CosigningKey::new(log.watcher.cosigner.name(), SigningKey::from_seed(&[8; 32])).expect("a key");
+    let (now, alone) = (fapiao::engine::now().0 / 1_000, log.signed(|_| ()));
+    let by_impostor = log.cosigned_as(&impostor.cosign(&text_of, now));
+    let mut claimed = impostor.cosign(&text_of, now);
+    claimed.key_hash = Note::parse(&log.kept).expect("a note").signatures()[1].key_hash;
+    let by_liar = log.cosigned_as(&claimed);
+    let file = fs::read(log.watcher.file("witness/key")).expect("a key file");
+    let own = keyfile::open_cosigning(&file, PASSPHRASE).expect("a key");
+    let long_ago = log.cosigned_as(&own.cosign(&text_of, now - 2 * 86_400));
+    let of_tomorrow = log.cosigned_as(&own.cosign(&text_of, now + 3_600));
+    let of_before = log.cosigned_as(&Note::parse(&log.kept).expect("a note").signatures()[1]);
     vec![
         ("the root", text("/checkpoint", |note| other_root(&note))),
         ("the size", text("/checkpoint", with_size)),
@@ -184,6 +226,15 @@ fn alterations(log: &Log) -> Vec<(&'static str, Alter)> {
         ("signed for another origin", text("/checkpoint", move |_| foreign.clone())),
         ("another root, signed: a second history", text("/checkpoint", move |_| split.clone())),
         ("another size, signed", text("/checkpoint", move |_| shorter.clone())),
+        ("the cosignature", text("/checkpoint", |note| flipped(&note, 1, 1))),
+        ("the cosignature's time", text("/checkpoint", |note| flipped(&note, 1, 65))),
+        ("the cosignature's time by a century", text("/checkpoint", |note| flipped(&note, 1, 69))),
+        ("no cosignature", text("/checkpoint", move |_| alone.clone())),
+        ("cosigned by somebody of the same name", text("/checkpoint", move |_| by_impostor.clone())),
+        ("cosigned by somebody who claims the key", text("/checkpoint", move |_| by_liar.clone())),
+        ("cosigned two days ago", text("/checkpoint", move |_| long_ago.clone())),
+        ("cosigned in an hour", text("/checkpoint", move |_| of_tomorrow.clone())),
+        ("the cosignature of an older checkpoint", text("/checkpoint", move |_| of_before.clone())),
         ("the leaf of a proof", member(INCLUSION, "/leaf", flipped_hex)),
         ("the first hash of a proof", member(INCLUSION, "/path/0", flipped_hex)),
         ("the last hash of a proof", member(INCLUSION, "/path", with_last_flipped)),
@@ -255,7 +306,7 @@ fn go_accepts_the_log_and_nothing_else() {
     let follower = go_follower(scratch.path());
     let key = verifier_key(log.newest.origin.as_str(), &log.key.public());
     let kept = scratch.path().join("kept");
-    let follow = || Command::new(&follower).args([&log.url(), &key]).arg(&kept).output().expect("run");
+    let follow = || Command::new(&follower).args([&log.url(), &key, &log.witness]).arg(&kept).output().expect("run");
 
     let mut all = alterations(&log);
     let older = log.kept.clone();
@@ -294,7 +345,7 @@ fn sigstore_accepts_the_log_and_nothing_else() {
     let public = HEXLOWER.encode(&log.key.public());
     let follow = || {
         let mut command = Command::new(&python);
-        command.arg(root().join("tests/follow.py")).args([log.url().as_str(), log.newest.origin.as_str(), &public]);
+        command.arg(root().join("tests/follow.py")).args([log.url().as_str(), log.newest.origin.as_str(), &public, &log.witness]);
         command.output().unwrap_or_else(|error| panic!("{python}: {error}; FAPIAO_SIGSTORE names it, and .ci/tools sigstore installs it"))
     };
     judge(&log, alterations(&log), follow);

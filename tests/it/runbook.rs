@@ -152,7 +152,7 @@ fn sections() -> Vec<Section> {
 type Situation = (&'static str, Option<&'static str>, fn(&Desk));
 
 /// Copies, restored and moved directories, lock records.
-const COPIES: [Situation; 11] = [
+const COPIES: [Situation; 12] = [
     ("The lock record is missing", Some("lock_missing"), |desk| fs::remove_file(desk.path("ledger.lock")).expect("removed")),
     ("The directory was copied or moved to another machine", Some("copied"), |desk| {
         desk.says("cp -a ledger copy; rm -r ledger; mv copy ledger");
@@ -185,6 +185,9 @@ const COPIES: [Situation; 11] = [
         desk.says("fapiao ledger adopt --data ledger");
         desk.issue(11..=15);
         fs::write(desk.path("ledger.lock"), newest).expect("written");
+    }),
+    ("Witnesses saw another history", Some("disputed"), |desk| {
+        fs::write(desk.path("ledger/disputed"), "w1 cosigned size 20, this copy ends at 14\n").expect("written");
     }),
     ("Moving a ledger to another machine", None, |_| ()),
 ];
@@ -282,7 +285,7 @@ const CARE: [Situation; 5] = [
 ];
 
 /// What an operator of a server is called for. There are stand-ins for `systemctl` and `journalctl`.
-const SERVICE: [Situation; 8] = [
+const SERVICE: [Situation; 9] = [
     ("The server is down, or starts again and again", None, |desk| {
         fs::write(desk.path("journal"), "fapiao: fapiao.toml:1:1: unknown field\n").expect("written");
     }),
@@ -291,6 +294,7 @@ const SERVICE: [Situation; 8] = [
         desk.serve();
         assert_eq!(desk.bash("curl -fsS $FAPIAO_URL/readyz").status().expect("bash runs").code(), Some(22));
     }),
+    ("Checkpoints are not cosigned", None, Desk::serve),
     ("Answers or commits are slow", None, Desk::serve),
     ("Requests fail", None, Desk::serve),
     ("Forged codes are shown", None, |desk| {

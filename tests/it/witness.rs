@@ -15,6 +15,7 @@ use fapiao::engine::{Config, Engine, now};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::integrate::{blocks, run};
 use crate::support::http::{PATIENCE, Reply};
 use crate::support::server::{Running, SILENT, Server, serve};
 use crate::support::{PASSPHRASE, Site, copy_tree, program};
@@ -128,7 +129,7 @@ fn published_at(running: &Running, size: u64) -> String {
 }
 
 /// A server whose log a witness watches; it is served by its policy.
-fn watched(watcher: &Watcher) -> (Server, Running) {
+pub(crate) fn watched(watcher: &Watcher) -> (Server, Running) {
     let Server { running, site, tokens, .. } = Server::with(SILENT, |_| ());
     drop(running);
     watcher.knows(&log_line(&site));
@@ -281,6 +282,115 @@ fn a_copy_that_is_older_than_what_was_cosigned_signs_nothing_from_the_start() {
     assert!(logged.contains(&format!("w1 cosigned size {size}, this copy ends at {before}")), "{logged}");
     drop(running);
     assert_eq!(older.open().expect("opened").ledger().published().size, before, "nothing was signed");
+}
+
+/// A monitor of these addresses, by this policy, that looks once: its exit status and what it logged.
+fn monitored(site: &Site, state: &str, policy: &str, urls: &[String]) -> (Option<i32>, String) {
+    let path = site.file("monitored");
+    fs::write(&path, policy).expect("written");
+    let mut command = program(&["monitor", "--once", "--policy", path.to_str().expect("UTF-8")]);
+    command.arg("--data").arg(site.file(state));
+    for url in urls {
+        command.args(["--log", url]);
+    }
+    let output = command.output().expect("run");
+    (output.status.code(), String::from_utf8(output.stderr).expect("UTF-8"))
+}
+
+#[test]
+fn a_monitor_follows_a_log_and_shouts_at_a_second_history() {
+    let server = Server::with(SILENT, |_| ());
+    server.issue(1..300);
+    let line = log_line_of(&server);
+    let policy = format!("{line}quorum none\n");
+    let url = format!("http://{}", server.running.address);
+    let look = |urls: &[String]| monitored(&server.site, "monitor", &policy, urls);
+    let (exit, logged) = look(std::slice::from_ref(&url));
+    assert!(exit == Some(0) && logged.contains("all is well"), "{logged}");
+    // The second time it goes on from what it kept, and a log that did not change is as well as one that grew.
+    assert_eq!(look(std::slice::from_ref(&url)).0, Some(0));
+    let bundles = "fapiao_http_requests_total{endpoint=\"entries\",status=\"200\"}";
+    let before = server.running.figure(bundles);
+    server.issue(300..310);
+    assert_eq!(look(std::slice::from_ref(&url)).0, Some(0));
+    assert_eq!(server.running.figure(bundles), before + 1, "what was read once is not read again");
+
+    // Two copies from one backup, each taken for the only one.
+    let backups = server.site.file("backups");
+    let Server { running, site, tokens, configuration } = server;
+    drop(running);
+    drop(site.open().expect("opened").back_up(&backups, 3).expect("backed up"));
+    let [a, b] = ["a", "b"].map(|_| {
+        let copy = Site::new();
+        Engine::restore(&backups, None, None, &copy.directory()).expect("restored");
+        Engine::adopt(&Config { directory: copy.directory(), ..site.config() }).expect("adopted");
+        Server { running: serve(&copy, &configuration), site: copy, tokens: tokens.clone(), configuration: configuration.clone() }
+    });
+    let urls = [&a, &b].map(|server| format!("http://{}", server.running.address));
+    let look = |state: &str, urls: &[String]| monitored(&site, state, &policy, urls);
+    assert_eq!(look("monitor", &urls).0, Some(0), "both are what the one was");
+    a.issue(310..313);
+    assert_eq!(look("monitor", &urls).0, Some(0), "one is only behind");
+    b.issue(320..322);
+    let (exit, logged) = look("monitor", &urls);
+    assert!(exit == Some(1) && logged.contains("two histories"), "{logged}");
+    let evidence = fs::read_dir(site.file("monitor/evidence")).expect("a folder").next().expect("a file").expect("a file").path();
+    let evidence = fs::read_to_string(evidence).expect("readable");
+    let signatures = evidence.matches(&format!("\n\u{2014} {}", line.trim_start_matches("log ").split('+').next().expect("a name"))).count();
+    assert!(evidence.starts_with("two histories") && signatures >= 2, "{evidence}");
+    // The longer of the two, too, and at one address that changed its mind.
+    b.issue(322..330);
+    let (exit, logged) = look("monitor", &urls);
+    assert!(exit == Some(1) && logged.contains("two histories"), "{logged}");
+    let (exit, logged) = look("monitor", &urls[1..]);
+    assert!(exit == Some(1) && (logged.contains("do not make the root") || logged.contains("two histories")), "{logged}");
+    // An older copy under the address of the newest.
+    let (exit, logged) = look("other", &urls[1..]);
+    assert!(exit == Some(0), "{logged}");
+    let older = Site::new();
+    Engine::restore(&backups, None, None, &older.directory()).expect("restored");
+    Engine::adopt(&Config { directory: older.directory(), ..site.config() }).expect("adopted");
+    let older = serve(&older, &configuration);
+    let (exit, logged) = look("other", &[format!("http://{}", older.address)]);
+    assert!(exit == Some(1) && logged.contains("it went back"), "{logged}");
+    drop(older);
+    assert_eq!(look("other", &["http://127.0.0.1:9".to_owned()]).0, Some(3));
+}
+
+#[test]
+fn a_monitor_asks_for_the_cosignatures_of_its_own_policy() {
+    let watcher = Watcher::new("w1");
+    let (server, witness) = watched(&watcher);
+    let url = [format!("http://{}", server.running.address)];
+    let line = log_line_of(&server);
+    let policy = format!("{line}{}quorum w1\n", watcher.line(&witness));
+    let (exit, logged) = monitored(&server.site, "monitor", &policy, &url);
+    assert_eq!(exit, Some(0), "{logged}");
+    let stranger = Watcher::new("w2");
+    let other = format!("{line}witness w2 {}\nquorum w2\n", stranger.cosigner.encode());
+    let (exit, logged) = monitored(&server.site, "monitor", &other, &url);
+    assert!(exit == Some(1) && logged.contains("is not cosigned"), "{logged}");
+    let foreign = verifier_key(line.trim_start_matches("log ").split('+').next().expect("a name"), &SigningKey::from_seed(&[3; 32]).public());
+    let (exit, logged) = monitored(&server.site, "monitor", &format!("log {foreign}\nquorum none\n"), &url);
+    assert!(exit == Some(1) && logged.contains("none of the keys"), "{logged}");
+    // What is not shown to witnesses any more is found out by its age.
+    drop(witness);
+    let mut command = program(&["monitor", "--once", "--freshest", "1", "--log", &url[0], "--policy"]);
+    command.arg(server.site.file("policy")).arg("--data").arg(server.site.file("aged"));
+    fs::write(server.site.file("policy"), &policy).expect("written");
+    std::thread::sleep(Duration::from_secs(3));
+    let output = command.output().expect("run");
+    assert!(output.status.code() == Some(1) && String::from_utf8_lossy(&output.stderr).contains("s old"), "{output:?}");
+}
+
+/// As [`log_line`], of a ledger that is being served.
+fn log_line_of(server: &Server) -> String {
+    let key = server.site.keyring().checkpoint().key.public();
+    let note = wait_for("a checkpoint", || {
+        let reply = server.ask_as("", "GET", "/checkpoint", b"");
+        (reply.status == 200).then(|| reply.text().to_owned())
+    });
+    format!("log {}\n", verifier_key(checkpoint_of(&note).origin.as_str(), &key))
 }
 
 /// A log in memory that says whatever a test wants it to say.
@@ -450,4 +560,10 @@ fn a_witness_restored_from_a_copy_does_not_cosign_until_it_knows_what_it_cosigne
     assert_eq!(add(&witness, &liar.body("a", 9, 12)).status, 200);
     // Nobody else runs it meanwhile.
     assert!(watcher.does_not_begin(&watcher.file("witness")).contains("in use"));
+}
+
+#[test]
+fn the_page_on_witnesses_runs_as_it_stands() {
+    let said = run(&(blocks(include_str!("../../src/manual/witness.md")).collect::<String>() + "cat monitor/state\n"));
+    assert!(said.contains("witness witness.example/w1+") && said.contains("fapiao-monitor/1"), "{said}");
 }

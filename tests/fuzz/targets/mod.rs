@@ -28,7 +28,7 @@ impl Subject {
 pub type Target = fn(&[u8], Subject) -> bool;
 
 /// Every target; its corpus and its binary have the same name.
-pub const TARGETS: [(&str, Target); 20] = [
+pub const TARGETS: [(&str, Target); 22] = [
     ("face", bytes::face),
     ("rest", bytes::rest),
     ("event", bytes::event),
@@ -38,6 +38,8 @@ pub const TARGETS: [(&str, Target); 20] = [
     ("note", text::note),
     ("proof", text::proof),
     ("consistency", text::consistency),
+    ("submission", text::submission),
+    ("policy", text::policy),
     ("keyfile", sealed::keyfile),
     ("body", sealed::body),
     ("qr_signed", text::qr_signed),

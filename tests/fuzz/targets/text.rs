@@ -5,7 +5,9 @@ use fapiao::channel::question::of_qr;
 use fapiao::codec::canonical;
 use fapiao::codec::leaf::KeyId;
 use fapiao::codec::proof::{ConsistencyProof, LogProof, LogProofError};
+use fapiao::crypto::add_checkpoint::AddCheckpoint;
 use fapiao::crypto::note::{Checkpoint, Host, Note, NoteError, Origin};
+use fapiao::crypto::policy::Policy;
 use fapiao::crypto::sign::{PublicKey, SigningKey};
 use fapiao::domain::invoice::{Face, Totals};
 use fapiao::domain::money::{AMOUNT_MAX, Decimal8, Fen, TaxRate, parse_upper_case, upper_case};
@@ -68,6 +70,34 @@ pub fn consistency(input: &[u8], subject: Subject) -> bool {
     };
     let Ok(proof) = parsed else { return false };
     assert_eq!(proof.encode(), text);
+    true
+}
+
+/// What a log sends to a witness. Planted: a size may have leading zeros.
+pub fn submission(input: &[u8], subject: Subject) -> bool {
+    let Ok(text) = std::str::from_utf8(input) else { return false };
+    let parsed = match AddCheckpoint::parse(input) {
+        Err(_) if subject.is_planted() => AddCheckpoint::parse(text.replacen("old 0", "old ", 1).as_bytes()),
+        parsed => parsed,
+    };
+    let Ok(submitted) = parsed else { return false };
+    let AddCheckpoint { old_size, proof, note, checkpoint } = submitted;
+    assert_eq!(AddCheckpoint::encode(old_size, &proof, &note.encode()), text);
+    assert_eq!(checkpoint.text(), note.text());
+    true
+}
+
+/// A trust policy. Planted: the last witness is forgotten.
+pub fn policy(input: &[u8], subject: Subject) -> bool {
+    let Ok(text) = std::str::from_utf8(input) else { return false };
+    let Ok(policy) = Policy::parse(text) else { return false };
+    let many = policy.witnesses().len();
+    // All that there are is always enough, and nobody only where nobody is asked for; one more never makes it less.
+    assert!(policy.is_quorum(0..many.saturating_sub(usize::from(subject.is_planted()))));
+    assert_eq!(policy.is_quorum([]), policy.asks_for_none());
+    let met: Vec<bool> = (0..=many).map(|first| policy.is_quorum(0..first)).collect();
+    assert!(met.is_sorted());
+    assert_eq!(Policy::parse(&format!("# a remark\n\t\n{text}")), Ok(policy));
     true
 }
 

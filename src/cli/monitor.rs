@@ -1,0 +1,185 @@
+//! `fapiao monitor`: follows a log from outside and shouts.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use clap::Args;
+use data_encoding::BASE64;
+use serde_json::{Value, json};
+
+use super::configuration::Configuration;
+use super::serve::start_logging;
+use super::{Exit, Failure};
+use crate::channel::monitor::{Found, Monitor};
+use crate::crypto::hash;
+use crate::crypto::note::{Origin, decode_base64, parse_decimal};
+use crate::crypto::policy::Policy;
+use crate::engine::{now, read_bounded, replace_public};
+use crate::limits::{MONITOR_EVIDENCE_MAX, MONITOR_STATE_BYTES_MAX, POLICY_BYTES_MAX};
+use crate::witness::follow::Followed;
+
+const AFTER_HELP: &str = "\
+The policy (c2sp.org/tlog-policy) has a line `log <verifier key>` for each checkpoint key of the log, and, if witnesses must have cosigned what is shown,
+their lines and a quorum. The first look reads the whole log; what was seen is kept in DIR/state, so later ones read only what is new.
+What is shouted: an ERROR line, the evidence in DIR/evidence, the program of --alarm with the alarm as JSON on its standard input, and exit status 1.
+监察日志：每个检查点须有签名和联署，并延续此前所见；发现分叉、回退、缺失即报警并保存证据。
+
+Exit status: 0 all is well, 1 an alarm, 2 usage, 3 no address could be asked.";
+
+/// `fapiao monitor`
+#[derive(Args)]
+#[command(after_help = AFTER_HELP)]
+pub(super) struct Watch {
+    /// Address of the log; several times if it is reached at several: all must show one history 日志地址
+    #[arg(long = "log", value_name = "URL", required = true)]
+    urls: Vec<String>,
+    /// Trust policy: the log's keys, witnesses, quorum 见证策略文件
+    #[arg(long, value_name = "FILE")]
+    policy: PathBuf,
+    /// Directory for what was seen and for evidence 状态目录
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Look once and exit 只检查一次
+    #[arg(long)]
+    once: bool,
+    /// Seconds from one look to the next 间隔（秒）
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    every: u64,
+    /// How old the newest cosignature may be, in seconds, where the policy asks for any 联署最长时效（秒）
+    #[arg(long, default_value_t = 600, value_name = "SECONDS")]
+    freshest: u64,
+    /// Program to run on each alarm 报警程序
+    #[arg(long, value_name = "PROGRAM")]
+    alarm: Option<PathBuf>,
+    /// Believe the certificates in this file (PEM) in place of the system's 信任的证书
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+}
+
+const STATE: &str = "fapiao-monitor/1";
+
+impl Watch {
+    pub(super) fn run(self) -> Result<Exit, Failure> {
+        start_logging(&Configuration::default());
+        let wrong = |why: String| Failure::Usage(format!("{}: {why}", self.policy.display()));
+        let text = String::from_utf8(read_bounded(&self.policy, POLICY_BYTES_MAX)?).map_err(|_| wrong("not UTF-8".to_owned()))?;
+        let policy = Policy::parse(&text).map_err(|fault| wrong(fault.to_string()))?;
+        let mut names = policy.logs().iter().map(|log| log.key.name.as_str());
+        let origin = names.next().and_then(Origin::parse).ok_or_else(|| wrong("it names no log of this kind".to_owned()))?;
+        if names.any(|name| name != origin.as_str()) {
+            return Err(wrong("it names several logs; a monitor follows one".to_owned()));
+        }
+        let state = self.data.join("state");
+        let followed = match state.exists() {
+            true => read(&state, &origin)?,
+            false => Followed::new(),
+        };
+        let mut monitor = Monitor::of(origin, policy, self.freshest, followed, &self.urls, self.ca.as_deref()).map_err(Failure::Usage)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        runtime.block_on(self.watch(&mut monitor, &state))
+    }
+
+    async fn watch(&self, monitor: &mut Monitor, state: &Path) -> Result<Exit, Failure> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let mut worst = Exit::Fine;
+        loop {
+            let before = monitor.followed().size();
+            let progress = |read: u64, of: u64| {
+                // A log that is new to us is long; whoever waits sees that it goes on.
+                if read.is_multiple_of(256 * 256) && read > before {
+                    tracing::info!(read, of, "the log is being read");
+                }
+            };
+            let found = monitor.look(now(), &progress).await;
+            let all_silent = found.iter().all(|(_, found)| matches!(found, Found::Silent(_)));
+            for (url, found) in found {
+                match found {
+                    Found::Well(size) => tracing::info!(url, size, "all is well"),
+                    Found::Silent(why) => tracing::warn!(url, why, "the log could not be asked"),
+                    Found::Alarm { alarm, served } => {
+                        worst = Exit::Other;
+                        self.shout(&url, &alarm.to_string(), &served, monitor.followed().note().unwrap_or_default())?;
+                    }
+                }
+            }
+            if monitor.followed().size() > before || !state.exists() {
+                keep(state, monitor.followed())?;
+            }
+            if self.once {
+                return Ok(if all_silent { Exit::Unavailable } else { worst });
+            }
+            tokio::select! {
+                _ = terminate.recv() => return Ok(worst),
+                _ = interrupt.recv() => return Ok(worst),
+                () = tokio::time::sleep(Duration::from_secs(self.every)) => {}
+            }
+        }
+    }
+
+    /// Tells everybody who is to know: what was served, and what was seen before, both as they were signed.
+    fn shout(&self, url: &str, alarm: &str, served: &str, seen: &str) -> Result<(), Failure> {
+        let text = format!("{alarm}\n\nserved at {url}:\n\n{served}\nseen before:\n\n{seen}");
+        let [a, b, c, d, ..] = hash::sha256(&[text.as_bytes()]);
+        let folder = self.data.join("evidence");
+        let path = folder.join(format!("{:08x}.txt", u32::from_be_bytes([a, b, c, d])));
+        let kept = std::fs::read_dir(&folder).map_or(0, Iterator::count);
+        if !path.exists() && kept < MONITOR_EVIDENCE_MAX {
+            replace_public(&path, text.as_bytes())?;
+        }
+        tracing::error!(url, alarm, evidence = %path.display(), "the log is not as it should be");
+        if let Some(program) = &self.alarm {
+            let told = json!({ "url": url, "alarm": alarm, "evidence": path.display().to_string() });
+            if let Err(error) = tell(program, &told) {
+                tracing::error!(%error, program = %program.display(), "the alarm could not be passed on");
+            }
+        }
+        Ok(())
+    }
+}
+
+fn tell(program: &Path, alarm: &Value) -> std::io::Result<()> {
+    let mut child = std::process::Command::new(program).stdin(Stdio::piped()).spawn()?;
+    if let Some(mut input) = child.stdin.take() {
+        writeln!(input, "{alarm}")?;
+    }
+    let status = child.wait()?;
+    if status.success() { Ok(()) } else { Err(std::io::Error::other(status.to_string())) }
+}
+
+/// What was seen: the newest leaf's time, the rows of the tree's right edge, the checkpoint.
+fn keep(path: &Path, followed: &Followed) -> Result<(), Failure> {
+    let Some(note) = followed.note() else { return Ok(()) };
+    let mut text = format!("{STATE}\nsize {}\ntime {}\n", followed.size(), followed.time_ms());
+    for row in followed.rows() {
+        text.push_str("row");
+        for hash in row {
+            text.extend([" ", &BASE64.encode(&hash)]);
+        }
+        text.push('\n');
+    }
+    text.push_str("checkpoint\n");
+    text.push_str(note);
+    Ok(replace_public(path, text.as_bytes())?)
+}
+
+fn read(path: &Path, origin: &Origin) -> Result<Followed, Failure> {
+    let damaged = || {
+        let text = format!("{} is damaged, or of another log than {origin}: put it aside, and the log is read from its beginning", path.display());
+        Failure::Server { exit: Exit::Unavailable, text }
+    };
+    let text = String::from_utf8(read_bounded(path, MONITOR_STATE_BYTES_MAX)?).map_err(|_| damaged())?;
+    parse(&text).filter(|followed| followed.note().is_some_and(|note| note.starts_with(&format!("{origin}\n")))).ok_or_else(damaged)
+}
+
+fn parse(text: &str) -> Option<Followed> {
+    let (head, note) = text.split_once("checkpoint\n")?;
+    let mut lines = head.strip_prefix(STATE)?.strip_prefix('\n')?.lines();
+    let size = parse_decimal(lines.next()?.strip_prefix("size ")?)?;
+    let time_ms = parse_decimal(lines.next()?.strip_prefix("time ")?)?;
+    let hash = |text: &str| decode_base64(text)?.try_into().ok();
+    let row = |line: &str| line.strip_prefix("row")?.split(' ').skip(1).map(hash).collect::<Option<Vec<[u8; 32]>>>();
+    Followed::kept(size, &lines.map(row).collect::<Option<Vec<_>>>()?, time_ms, note.to_owned())
+}
