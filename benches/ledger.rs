@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use criterion::{BatchSize, Criterion, Throughput};
 use fapiao::channel::qr;
 use fapiao::codec::canonical;
+use fapiao::crypto::body::Kept;
 use fapiao::crypto::keyring::Keyring;
 use fapiao::crypto::merkle;
 use fapiao::crypto::note::{Checkpoint, Note};
@@ -103,7 +104,8 @@ impl Filled {
                     };
                 }
                 drafts += site::draft(nth).len();
-                bodies += ledger.body(index).expect("readable").expect("kept").len();
+                let Some(Kept::Sealed(body)) = ledger.body(index).expect("readable") else { panic!("not kept") };
+                bodies += body.len();
                 rows += 1;
             }
             println!(

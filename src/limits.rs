@@ -194,6 +194,16 @@ pub const RESUBMIT_DRAFTS_MAX: usize = 200_000;
 /// A line with a receipt at most, in bytes: a note of one signature, 64 hashes of a path, and a few hundred bytes of hex and QR text take 8 KiB.
 pub const RECEIPT_LINE_BYTES_MAX: usize = 64 << 10;
 
+/// How often it is looked whether the files that hold an erased body are gone, and after how many milliseconds again: 10 s in all. A page of a scan takes
+/// a few of them.
+pub const SCOUR_TRIES: u32 = 1_000;
+
+/// See [`SCOUR_TRIES`].
+pub const SCOUR_EVERY_MS: u64 = 10;
+
+/// Why a body is erased, as it stands in the audit trail beside the invoice's code and number, bytes.
+pub const ERASE_REASON_BYTES_MAX: usize = 96;
+
 /// Backups kept unless told otherwise: two weeks of daily ones.
 pub const BACKUPS_KEPT: usize = 14;
 

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::json;
 use crate::domain::fault::Fault;
 use crate::engine::{EngineError, RotationFault};
-use crate::ledger::{LedgerError, Refusal, SubmitError};
+use crate::ledger::{EraseError, LedgerError, Refusal, SubmitError};
 use crate::verify::quota::Rate;
 
 /// In which language a person is told.
@@ -276,6 +276,13 @@ pub fn failed(error: &EngineError) -> Problem {
         EngineError::NewKeys(error) => Problem::because(Kind::Refused, format!("密钥不能变更：{error}"), error.to_string()),
         EngineError::NoAnsweringKey => Problem::because(Kind::Unavailable, "应答密钥刚刚轮换，请重试", error.to_string()).after(1),
         EngineError::Enrolment(fault) => Problem::because(Kind::Refused, format!("不能登记：{fault}"), fault.to_string()),
+        EngineError::Erase(error @ EraseError::Busy) => {
+            Problem::because(Kind::Unavailable, "正在备份或删除，请稍后重试", error.to_string()).after(30)
+        }
+        EngineError::Erase(error) => Problem::because(Kind::Refused, "该发票没有正文，且并非删除所致", error.to_string()),
+        EngineError::ErasureReason => {
+            Problem::because(Kind::Faulty, "reason：须为1至96个可打印ASCII字符，不含姓名", error.to_string()).with("place", "reason")
+        }
         EngineError::QuestionTooLong => Problem::because(Kind::TooLarge, "问题过长，无法签名", "the question is too long to be signed"),
         EngineError::Seal(error) => Problem::because(Kind::TooLarge, "内容超出可签名的范围", format!("more than the signed bytes can hold: {error}")),
         _ => Problem::new(Kind::Internal),

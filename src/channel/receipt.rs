@@ -7,7 +7,7 @@ use crate::codec::canonical;
 use crate::codec::leaf::Leaf;
 use crate::crypto::note::{Checkpoint, Host, Note};
 use crate::domain::number::InvoiceId;
-use crate::engine::{Engine, EngineError, FullReceipt, Logged, Submitted};
+use crate::engine::{Engine, EngineError, Erased, FullReceipt, Logged, Submitted};
 use crate::ledger::{Receipt, Remark, Sealed};
 use crate::limits::PROOF_HASHES_MAX;
 
@@ -84,6 +84,11 @@ pub fn logged_json(logged: &Logged) -> Value {
         }
     }
     value
+}
+
+/// What came of erasing a body.
+pub fn erased(erased: &Erased) -> Value {
+    json!({ "index": erased.index, "erased": erased.time.to_string(), "repeated": erased.repeated })
 }
 
 /// How much is said of what was logged.

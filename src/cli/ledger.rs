@@ -4,12 +4,14 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::backup;
-use super::open::DataOptions;
+use super::events::Id;
+use super::open::{DataOptions, Place, PlaceOptions};
 use super::prove::{Prove, ProveConsistency};
 use super::{Exit, Failure, fsck, print};
 use crate::channel::receipt;
 use crate::crypto::keyring::{Enrolled, Logged, Role};
 use crate::crypto::note::verifier_key;
+use crate::domain::caller::Caller;
 use crate::engine::{Engine, EngineError};
 use crate::ledger::{self, Ledger, StoreSizes};
 
@@ -38,6 +40,8 @@ pub(super) enum LedgerCommand {
     Reopen(Reopen),
     /// Make derived tables anew from the log
     Rebuild(Rebuild),
+    /// Erase what only the encrypted body of an invoice knows, for good: by legal duty only. Its face, QR code, proofs and state stay 删除
+    Erase(Erase),
     /// Sizes and counts
     Info(Plain),
 }
@@ -86,6 +90,21 @@ pub(super) struct Rebuild {
     json: bool,
 }
 
+/// `fapiao ledger erase`
+#[derive(Args)]
+pub(super) struct Erase {
+    #[command(flatten)]
+    place: PlaceOptions,
+    #[command(flatten)]
+    id: Id,
+    /// Why, for the audit trail: the number of a file in printable ASCII, no names 依据
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
 impl LedgerCommand {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         match self {
@@ -115,6 +134,7 @@ impl LedgerCommand {
             LedgerCommand::Adopt(plain) => adopt(&plain),
             LedgerCommand::Reopen(reopen) => reopen.run(),
             LedgerCommand::Rebuild(rebuild) => rebuild.run(),
+            LedgerCommand::Erase(erase) => erase.run(),
             LedgerCommand::Info(plain) => info(&plain),
         }
     }
@@ -158,6 +178,27 @@ impl Reopen {
         let text = format!(
             "已重开 reopened at size {}\n  old origin  {}\n  new origin  {}\n  notice      leaf {index}; publish its receipt (--json)\n  {lost}",
             notice.size, notice.previous, notice.origin
+        );
+        print(self.json, &value, &text)?;
+        Ok(Exit::Fine)
+    }
+}
+
+impl Erase {
+    fn run(self) -> Result<Exit, Failure> {
+        let id = self.id.parse()?;
+        let value = match self.place.place()? {
+            Place::Data(data) => match data.open()?.erase(id, &self.reason, &Caller::CONSOLE)? {
+                Some(erased) => receipt::erased(&erased),
+                None => return Err(Failure::Usage(format!("there is no invoice {id}"))),
+            },
+            // The same again is answered with the first time.
+            Place::Server(remote) => remote.ask(&format!("/v1/invoices/{id}/erase"), &json!({ "reason": self.reason }))?,
+        };
+        let said = value.get("erased").and_then(Value::as_str).unwrap_or_default();
+        let text = format!(
+            "已删除 erased at {said}: no file of the ledger has the body of {id} any more\n  backups from before have it until they are purged or \
+             destroyed (fapiao runbook)"
         );
         print(self.json, &value, &text)?;
         Ok(Exit::Fine)

@@ -7,6 +7,17 @@
 //!  | =1  | 8 bytes     | 24 bytes  |   zstd(salt 16 || rest))                          |
 //!  +-----+-------------+-----------+---------------------------------------------------+
 //! ```
+//!
+//! In the place of a body that was erased (删除) stands when that was, and the salt alone, sealed like a body without a rest; nothing behind the time if
+//! the body did not open any more.
+//!
+//! ```text
+//!  0     1         9
+//!  +-----+---------+------------------------------+
+//!  | ver | time    | stored body of salt and no   |
+//!  | =2  | u64, ms | rest, as above; or nothing   |
+//!  +-----+---------+------------------------------+
+//! ```
 
 use std::cell::RefCell;
 
@@ -18,6 +29,7 @@ use zstd::zstd_safe::get_frame_content_size;
 use super::hash::Salt;
 use crate::codec::leaf::KeyId;
 use crate::codec::reader::{DecodeError, DecodeReason, Reader};
+use crate::domain::time::UnixMillis;
 use crate::limits::{BODY_BYTES_MAX, REST_BYTES_MAX};
 
 /// Negative levels leave out the Huffman coding of literals, which takes half of the time and saves 3 % of the bytes on the half kilobyte of short
@@ -92,6 +104,47 @@ pub fn open<'k>(body: &[u8], key: impl FnOnce(KeyId) -> Option<&'k [u8; 32]>, co
     let plain = decompress(&opened.map_err(|_| BodyError::Altered)?)?;
     let (salt, rest) = plain.split_first_chunk().ok_or(BodyError::Compression)?;
     Ok(OpenBody { salt: *salt, rest: rest.to_vec() })
+}
+
+/// First byte of what stands in the place of a body that was erased.
+const ERASED: u8 = 2;
+
+/// What is kept in the place of a body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// The body, sealed.
+    Sealed(Vec<u8>),
+    /// It was erased.
+    Erased(Erasure),
+}
+
+/// What is left of a body that was erased.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Erasure {
+    /// When.
+    pub time: UnixMillis,
+    /// The salt, sealed as a body without a rest: with it a receipt is the same as ever. None if the body did not open.
+    pub salt: Option<Vec<u8>>,
+}
+
+impl Kept {
+    /// What these bytes are. A body is looked at only when it is opened.
+    pub fn of(bytes: Vec<u8>) -> Result<Kept, BodyError> {
+        if bytes.first() != Some(&ERASED) {
+            return Ok(Kept::Sealed(bytes));
+        }
+        let mut reader = Reader::new(&bytes);
+        let time = reader.array().and_then(|_: [u8; 1]| reader.u64()).map_err(BodyError::Layout)?;
+        let (_, rest) = bytes.split_at(reader.offset());
+        Ok(Kept::Erased(Erasure { time: UnixMillis(time), salt: (!rest.is_empty()).then(|| rest.to_vec()) }))
+    }
+}
+
+impl Erasure {
+    /// As it is stored.
+    pub fn encode(&self) -> Vec<u8> {
+        [&[ERASED][..], &self.time.0.to_be_bytes(), self.salt.as_deref().unwrap_or_default()].concat()
+    }
 }
 
 fn read_header(reader: &mut Reader<'_>) -> Result<(KeyId, [u8; 24]), DecodeError> {

@@ -34,11 +34,13 @@ pub enum Act {
     KeysUsed = 12,
     /// A backup was made.
     BackedUp = 13,
+    /// What only the encrypted body knew was erased.
+    InvoiceErased = 14,
 }
 
 impl Act {
     /// Every act, by number.
-    pub const ALL: [Act; 13] = [
+    pub const ALL: [Act; 14] = [
         Act::CallerAdded,
         Act::CallerRevoked,
         Act::IssuerKeySet,
@@ -52,6 +54,7 @@ impl Act {
         Act::CallersRead,
         Act::KeysUsed,
         Act::BackedUp,
+        Act::InvoiceErased,
     ];
 
     /// The stable number.
@@ -80,6 +83,7 @@ impl Act {
             Act::CallersRead => "callers_read",
             Act::KeysUsed => "keys_used",
             Act::BackedUp => "backed_up",
+            Act::InvoiceErased => "invoice_erased",
         }
     }
 }

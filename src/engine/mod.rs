@@ -4,6 +4,7 @@ mod asking;
 pub mod audit;
 mod callers;
 mod cosigning;
+mod erasing;
 mod files;
 mod resubmit;
 mod revocations;
@@ -23,7 +24,8 @@ use crate::codec::canonical::{self, IssuerSlot};
 use crate::codec::event::{EventData, KeyRecord, Role};
 use crate::codec::leaf::KeyId;
 use crate::codec::proof;
-use crate::crypto::body;
+use crate::crypto::body::{self, Erasure, Kept};
+use crate::crypto::hash::Salt;
 use crate::crypto::keyfile::{self, KdfCost, KeyFileError, Passkey};
 use crate::crypto::keyring::{Keyring, KeyringError};
 use crate::crypto::note::{Host, Origin};
@@ -43,6 +45,7 @@ use crate::verify::verdict::Verdict;
 pub use asking::{Asked, Counting};
 pub use callers::{EnrolmentFault, Listed, NewCaller, Territory};
 pub use cosigning::Cosigned;
+pub use erasing::Erased;
 pub use files::{read_bounded, read_secret, replace_private, replace_public, write_private, write_public};
 pub use resubmit::Resubmitted;
 pub use rotation::{Rotated, RotationFault};
@@ -123,6 +126,15 @@ pub enum EngineError {
     /// More invoices are revoked than a list holds.
     #[error("more than {} invoices are revoked; a list holds no more", crate::limits::REVOCATIONS_MAX)]
     TooManyRevocations,
+    /// A body is not erased.
+    #[error(transparent)]
+    Erase(crate::ledger::EraseError),
+    /// Why a body is to be erased is not said, or not in the manner of the audit trail.
+    #[error(
+        "a reason for the audit trail is needed: 1 to {} printable ASCII characters, as the number of a file; no names",
+        crate::limits::ERASE_REASON_BYTES_MAX
+    )]
+    ErasureReason,
     /// The machine has no randomness to give.
     #[error("no randomness: {0}")]
     Randomness(getrandom::Error),
@@ -210,7 +222,6 @@ pub struct Inclusion {
 
 /// What a stored body holds.
 struct Contents {
-    salt: [u8; 16],
     invoice: Invoice,
     issuer: Option<IssuerSlot>,
 }
@@ -383,10 +394,10 @@ impl Engine {
 
     fn contents(&self, index: u64, commit: &[u8; 32], face: &crate::domain::invoice::Face) -> Result<Option<Contents>, EngineError> {
         let keyring = self.keyring()?;
-        let Some(sealed) = self.ledger.body(index)? else { return Ok(None) };
+        let Some(Kept::Sealed(sealed)) = self.ledger.body(index)? else { return Ok(None) };
         let opened = body::open(&sealed, |key_id| keyring.data_key(key_id), commit)?;
         let (invoice, issuer) = canonical::decode_rest(face, &opened.rest)?;
-        Ok(Some(Contents { salt: opened.salt, invoice, issuer }))
+        Ok(Some(Contents { invoice, issuer }))
     }
 
     /// An issued invoice in full, for those entitled to it.
@@ -398,7 +409,7 @@ impl Engine {
     pub fn signed_invoice(&self, id: InvoiceId) -> Result<Option<(Invoice, Option<IssuerSlot>)>, EngineError> {
         let Some(row) = self.ledger.look_up(id)?.1 else { return Ok(None) };
         let face = canonical::decode_face(&row.face)?;
-        Ok(self.contents(row.index, &row.commit, &face)?.map(|Contents { invoice, issuer, .. }| (invoice, issuer)))
+        Ok(self.contents(row.index, &row.commit, &face)?.map(|Contents { invoice, issuer }| (invoice, issuer)))
     }
 
     /// Leaf and state of an issued invoice, for those entitled to it.
@@ -412,12 +423,21 @@ impl Engine {
         let Some(receipt) = self.ledger.receipt(index)? else { return Ok(None) };
         let salt = match &receipt.sealed {
             Sealed::Event { salt, .. } => Some(*salt),
-            Sealed::Invoice { face, .. } if self.is_unlocked() => {
-                self.contents(index, &receipt.leaf.commit, &canonical::decode_face(face)?)?.map(|contents| contents.salt)
-            }
+            Sealed::Invoice { .. } if self.is_unlocked() => self.salt(index, &receipt.leaf.commit)?,
             Sealed::Invoice { .. } => None,
         };
         Ok(Some(FullReceipt { receipt, salt }))
+    }
+
+    /// The salt in the body of the invoice at `index`, or in what is left of one that was erased.
+    fn salt(&self, index: u64, commit: &[u8; 32]) -> Result<Option<Salt>, EngineError> {
+        let keyring = self.keyring()?;
+        let sealed = match self.ledger.body(index)? {
+            Some(Kept::Sealed(body)) => body,
+            Some(Kept::Erased(Erasure { salt: Some(salt), .. })) => salt,
+            Some(Kept::Erased(Erasure { salt: None, .. })) | None => return Ok(None),
+        };
+        Ok(Some(body::open(&sealed, |key_id| keyring.data_key(key_id), commit)?.salt))
     }
 
     /// Signs an answer ("keep a proof"): the signed bytes, the signature, and the checkpoint and inclusion path that tie them to the log.

@@ -9,6 +9,7 @@ mod cosigned;
 mod counts;
 mod decide;
 mod doctor;
+mod erasure;
 mod faults;
 mod files;
 mod frame;
@@ -41,6 +42,7 @@ pub use backup::{Backup, BackupError, Restored, backups, restore};
 pub use book::{Allotted, Book, Marked};
 pub use counts::{Counts, Tally};
 pub use doctor::{Examination, Symptom, examine};
+pub use erasure::EraseError;
 #[cfg(feature = "faults")]
 pub use faults::{BUGS, Bug, plant, plant_from_environment};
 pub use files::{Files, PUBLIC, replace_file};
@@ -59,6 +61,7 @@ pub use tables::DERIVED;
 pub use value::InvRecord;
 
 use crate::codec::leaf::Leaf;
+use crate::crypto::body::Kept;
 use crate::crypto::crossfoot::CrossfootError;
 use crate::crypto::keyring::{Keyring, PublicKeys, Role};
 use crate::crypto::merkle::{self, TileError};
@@ -323,7 +326,7 @@ pub struct Ledger {
     origins: Origins,
     counts: Counts,
     registry: Registry,
-    /// Held for the whole of a backup: two into one directory would be in each other's way.
+    /// Held for the whole of a backup, as two into one directory would be in each other's way, and of an erasure, as a backup keeps files alive.
     backing_up: Mutex<()>,
     jobs: Option<Sender<sequencer::Job>>,
     threads: Vec<JoinHandle<()>>,
@@ -498,12 +501,13 @@ impl Ledger {
         self.store.get::<Seals>(&index)?.ok_or_else(|| LedgerError::broken(index, "the seal is missing".into()))
     }
 
-    /// The sealed body of the invoice at `index`, if published; `None` if it was erased.
-    pub fn body(&self, index: u64) -> Result<Option<Vec<u8>>, LedgerError> {
+    /// The body of the invoice at `index`, or what is left of one that was erased, if published; `None` if it is lost.
+    pub fn body(&self, index: u64) -> Result<Option<Kept>, LedgerError> {
         if index >= self.shared.published().size {
             return Ok(None);
         }
-        Ok(self.store.get::<Bodies>(&index)?)
+        let kept = self.store.get::<Bodies>(&index)?.map(Kept::of).transpose();
+        kept.map_err(|error| LedgerError::broken(index, format!("body: {error}")))
     }
 
     /// The smallest checkpoint that covers the leaf at `index`.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use super::cosigned;
 use super::counts::Counts;
+use super::erasure;
 use super::lock::LockFile;
 use super::place;
 use super::rebuild;
@@ -241,6 +242,8 @@ impl Opened {
         let obstacle = match recovery::standing(&store, &lock, &recovered, keyring)? {
             Standing::Signs => {
                 recovery::advance_lock(&lock, &recovered)?;
+                // A crash may have come before the files were clean. A disk that is too full for it keeps nobody from opening: the note stays.
+                drop(erasure::finish(&store));
                 None
             }
             // Whoever only asks must learn, too, that this copy is behind.

@@ -420,8 +420,8 @@ fn newest_frame_is_whole(store: &Store, from: u64, size: u64) -> Result<(), Ledg
         let mut touched = match (&seal, leaf.event) {
             (Seal::Invoice(invoice), _) => {
                 let face = canonical::decode_face(&invoice.face).map_err(|error| broken(format!("face: {error}")))?;
-                // Of an older frame it may have been erased, which has to wait until there is a newer frame. One that is there and cannot be read is
-                // no torn frame: whoever asks for it is told.
+                // In the place of one that was erased something stands that says so. One that is there and cannot be read is no torn frame: whoever asks
+                // for it is told.
                 if matches!(store.has::<Bodies>(&index), Ok(false)) {
                     return Err(broken("the body is missing".into()));
                 }

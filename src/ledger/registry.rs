@@ -8,9 +8,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
 use super::SubmitError;
+use super::erasure::ERASING;
 use super::store::{Store, StoreError};
-use super::tables::{Audit, Callers, Table as _};
+use super::tables::{Audit, Bodies, Callers, Meta, Table as _};
 use super::value::{AuditRecord, CallerRecord, ValueError};
+use crate::crypto::body::Erasure;
 use crate::domain::audit::{Act, Entry};
 use crate::domain::caller::{Caller, CallerId, Region, Role};
 use crate::domain::taxpayer::TaxpayerId;
@@ -106,11 +108,20 @@ fn unfit(table: &'static str, key: &[u8], error: ValueError) -> StoreError {
     StoreError::Value { table, key: data_encoding::HEXLOWER.encode(key), error }
 }
 
+/// What must be on the disk with an entry, or not at all.
+#[derive(Debug)]
+enum Beside {
+    Nothing,
+    Caller(Enrolled),
+    /// What stands in the place of the body of this leaf.
+    Erasure(u64, Erasure),
+}
+
 /// An entry on its way to the disk, and the row that must be there with it or not at all.
 #[derive(Debug)]
 struct Waiting {
     entry: Entry,
-    caller: Option<Enrolled>,
+    beside: Beside,
     reply: oneshot::Sender<Result<u64, SubmitError>>,
 }
 
@@ -168,18 +179,24 @@ impl Registry {
     ) -> Result<(), E> {
         let _alone = held(&self.changing);
         let caller = change(self.caller(id)?)?;
-        self.append(entry, Some(caller))?;
+        self.append(entry, Beside::Caller(caller))?;
         Ok(())
     }
 
     /// Appends an entry to the trail and returns its number once it is on disk.
     pub fn record(&self, entry: Entry) -> Result<u64, SubmitError> {
-        self.append(entry, None)
+        self.append(entry, Beside::Nothing)
     }
 
-    fn append(&self, entry: Entry, caller: Option<Enrolled>) -> Result<u64, SubmitError> {
+    /// Puts this in the place of a body, with an entry in the trail; both are on disk when this returns, or neither is. The bytes of the body may still
+    /// lie in files of the database.
+    pub(super) fn erase(&self, entry: Entry, index: u64, erasure: Erasure) -> Result<u64, SubmitError> {
+        self.append(entry, Beside::Erasure(index, erasure))
+    }
+
+    fn append(&self, entry: Entry, beside: Beside) -> Result<u64, SubmitError> {
         let (reply, mut answer) = oneshot::channel();
-        held(&self.waiting).push(Waiting { entry, caller, reply });
+        held(&self.waiting).push(Waiting { entry, beside, reply });
         let mut next = held(&self.next);
         // Whoever gets here first writes for all who wait; the others find that it is done.
         let waiting = std::mem::take(&mut *held(&self.waiting));
@@ -205,7 +222,7 @@ impl Registry {
         // Used up whatever comes of it: a write that failed may be found on the disk later.
         *next = Some(first + waiting.len() as u64);
         let mut batch = self.store.batch();
-        for (sequence, Waiting { entry, caller, .. }) in (first..).zip(waiting) {
+        for (sequence, Waiting { entry, beside, .. }) in (first..).zip(waiting) {
             let Entry { time, by, role, act, subject, outcome } = entry;
             let record = AuditRecord {
                 time_ms: time.0,
@@ -216,8 +233,13 @@ impl Registry {
                 outcome: outcome.clone(),
             };
             batch.put::<Audit>(&sequence, &record);
-            if let Some(caller) = caller {
-                batch.put::<Callers>(&caller.id, &caller.record());
+            match beside {
+                Beside::Nothing => {}
+                Beside::Caller(caller) => batch.put::<Callers>(&caller.id, &caller.record()),
+                Beside::Erasure(index, erasure) => {
+                    batch.put_raw::<Bodies>(index, &erasure.encode());
+                    batch.put::<Meta>(&ERASING, &index.to_be_bytes().to_vec());
+                }
             }
         }
         batch.commit(true)?;

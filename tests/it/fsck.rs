@@ -10,6 +10,7 @@ use fapiao::codec::event::{EventData, KeyRecord, Role};
 use fapiao::crypto::keyring::Keyring;
 use fapiao::crypto::sign::SigningKey;
 use fapiao::domain::allotment::Mark;
+use fapiao::domain::caller::Caller;
 use fapiao::domain::kind::Kind;
 use fapiao::domain::money::Fen;
 use fapiao::domain::number::{InvoiceCode, InvoiceId};
@@ -107,7 +108,7 @@ fn database(site: &Site) -> DB {
 }
 
 #[test]
-fn a_sound_ledger_is_clean_and_an_erased_body_is_no_fault() {
+fn a_sound_ledger_is_clean_and_an_erased_body_is_no_fault_but_a_lost_one_is() {
     let site = Site::new();
     let engine = eventful(&site);
     let progress = std::sync::Mutex::new(Vec::new());
@@ -118,7 +119,10 @@ fn a_sound_ledger_is_clean_and_an_erased_body_is_no_fault() {
     let sound = FsckReport { leaves: size, invoices, checkpoints, bodies: invoices, ..FsckReport::default() };
     assert_eq!(report, sound);
     assert_eq!(progress.into_inner().expect("progress").last(), Some(&(size, size)));
-    let erased = engine.ledger().look_up(id(Kind::Roll, 1)).expect("readable").1.expect("issued").index;
+    let lost = engine.ledger().look_up(id(Kind::Roll, 1)).expect("readable").1.expect("issued").index;
+    engine.erase(id(Kind::Roll, 2), "case 7", &Caller::CONSOLE).expect("erased").expect("issued");
+    let erased = FsckReport { bodies: invoices - 1, erased: 1, ..sound.clone() };
+    assert_eq!(fsck(&engine), erased);
     drop(engine);
 
     let locked = site.open_locked().expect("without keys");
@@ -127,9 +131,21 @@ fn a_sound_ledger_is_clean_and_an_erased_body_is_no_fault() {
     drop(locked);
 
     let db = database(&site);
-    db.delete_cf(db.cf_handle("body").expect("body"), erased.to_be_bytes()).expect("deleted");
+    db.delete_cf(db.cf_handle("body").expect("body"), lost.to_be_bytes()).expect("deleted");
     drop(db);
-    assert_eq!(fsck(&site.open().expect("reopened")), FsckReport { bodies: invoices - 1, erased: 1, ..sound });
+    let report = fsck(&site.open().expect("reopened"));
+    let whats: Vec<_> = report.findings.iter().map(|finding| (finding.table, finding.at.as_str(), finding.what)).collect();
+    assert_eq!(whats, [("body", lost.to_string().as_str(), "the body is missing, and nothing says that it was erased")]);
+    assert_eq!((report.bodies, report.erased), (invoices - 2, 1));
+
+    // A row that only looks like an erasure is not enough: the trail has to know of it.
+    let db = database(&site);
+    let row = [&[2][..], &site.now().0.to_be_bytes()].concat();
+    db.put_cf(db.cf_handle("body").expect("body"), lost.to_be_bytes(), row).expect("written");
+    drop(db);
+    let report = fsck(&site.open().expect("reopened"));
+    let whats: Vec<_> = report.findings.iter().map(|finding| (finding.table, finding.at.as_str(), finding.what)).collect();
+    assert_eq!(whats, [("body", lost.to_string().as_str(), "the body was erased, and the audit trail does not say by whom")]);
 }
 
 /// What is done to a row.

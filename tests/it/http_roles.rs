@@ -20,7 +20,7 @@ const ANYBODY: Allowed =
     &[("anonymous", 200), ("issuer", 200), ("business", 200), ("operator", 200), ("department", 200), ("auditor", 200), ("administrator", 200)];
 
 /// Method, path and who may. Written from the design, not from the router's table.
-const TABLE: [(&str, &str, Allowed); 29] = [
+const TABLE: [(&str, &str, Allowed); 30] = [
     ("POST", "/v1/verify", ANYBODY),
     ("POST", "/v1/invoices", &[("issuer", 201)]),
     ("POST", "/v1/invoices/bulk", &[("issuer", 200)]),
@@ -30,6 +30,7 @@ const TABLE: [(&str, &str, Allowed); 29] = [
     // An electronic invoice, which nobody can void.
     ("POST", "/v1/invoices/{code}/{number}/void", &[("issuer", 409), ("administrator", 409)]),
     ("POST", "/v1/invoices/{code}/{number}/status", &[("administrator", 201)]),
+    ("POST", "/v1/invoices/{code}/{number}/erase", &[("administrator", 200)]),
     ("POST", "/v1/allotments", &[("administrator", 201)]),
     ("POST", "/v1/allotments/status", &[("administrator", 201)]),
     ("GET", "/Q/{payload}", ANYBODY),
@@ -103,6 +104,7 @@ fn every_cell_of_role_and_endpoint() {
             "/v1/verify" => question.clone(),
             "/v1/invoices" | "/v1/invoices/bulk" | "/v1/invoices/check" => draft.clone(),
             "/v1/invoices/{code}/{number}/status" => json!({ "mark": "abnormal" }).to_string(),
+            "/v1/invoices/{code}/{number}/erase" => json!({ "reason": "file 7" }).to_string(),
             "/v1/allotments" => {
                 json!({ "taxpayer": seller().as_str(), "kind": "04", "code": "032001900204", "first": "00000001", "last": "00000010" }).to_string()
             }

@@ -10,6 +10,7 @@ mod demo;
 mod deploy;
 mod doctor;
 mod ed25519;
+mod erasing;
 mod fixtures;
 mod floors;
 mod frozen;

@@ -268,7 +268,7 @@ const DAMAGE: [Situation; 12] = [
 ];
 
 /// What is done when nothing is the matter, or will not be in a moment.
-const CARE: [Situation; 5] = [
+const CARE: [Situation; 6] = [
     ("Another process has the ledger open", Some("in_use"), |desk| {
         let command = "sleep 3 | fapiao issue --data ledger";
         drop(desk.bash(command).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("bash runs"));
@@ -280,6 +280,7 @@ const CARE: [Situation; 5] = [
         desk.says("rm -r ledger");
     }),
     ("Backing up", None, |_| ()),
+    ("Erasing what a person may have erased", None, |_| ()),
     ("Rehearsing a restore", None, |_| ()),
     ("The ledger as it was at a size", None, |_| ()),
 ];

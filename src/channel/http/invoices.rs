@@ -17,8 +17,9 @@ use crate::domain::audit::Act;
 use crate::domain::caller::{Caller, Role};
 use crate::domain::draft::Draft;
 use crate::domain::fault::Severity;
-use crate::domain::invoice::Invoice;
+use crate::domain::invoice::{Face, Invoice};
 use crate::domain::number::InvoiceId;
+use crate::domain::time::UnixMillis;
 use crate::engine::{Engine, EngineError, FullReceipt, Submitted};
 use crate::metrics::Named;
 use crate::verify::verdict::Verdict;
@@ -105,39 +106,64 @@ pub(super) async fn check(mut request: Request) -> Handled {
 /// An invoice that the caller may see in full: as its seller, its buyer, or as the administration of its region. To anybody else it is not there.
 /// Recorded before anything is shown: a disclosure that cannot be recorded does not happen.
 fn disclose(engine: &Engine, caller: &Caller, id: InvoiceId) -> Result<Option<Disclosed>, EngineError> {
-    let Some((invoice, slot)) = engine.signed_invoice(id)? else { return Ok(None) };
-    let is_party = [Some(&invoice.seller_id), invoice.buyer_id()].into_iter().flatten().any(|party| caller.acts_for(party));
+    let shown = match engine.signed_invoice(id)? {
+        Some((invoice, slot)) => Shown::Whole(Box::new(invoice), slot),
+        None => match engine.erased(id)? {
+            Some((face, when)) => Shown::Erased(face, when),
+            None => return Ok(None),
+        },
+    };
+    let is_party = match &shown {
+        Shown::Whole(invoice, _) => [Some(&invoice.seller_id), invoice.buyer_id()].into_iter().flatten().any(|party| caller.acts_for(party)),
+        // Who bought it was erased with the rest.
+        Shown::Erased(face, _) => caller.acts_for(&face.seller_id),
+    };
     let is_in_charge = caller.role == Role::Administrator && Engine::may_act_in(caller, &id.code);
     if !is_party && !is_in_charge {
         return Ok(None);
     }
     let Some((index, verdict)) = engine.standing(id)? else { return Ok(None) };
     engine.record(caller, Act::InvoiceDisclosed, &format!("{} {}", id.code, id.number), "shown")?;
-    Ok(Some(Disclosed { invoice, slot, verdict, receipt: engine.receipt(index)? }))
+    Ok(Some(Disclosed { shown, verdict, receipt: engine.receipt(index)? }))
 }
 
 /// What a party sees.
 struct Disclosed {
-    invoice: Invoice,
-    slot: Option<IssuerSlot>,
+    shown: Shown,
     verdict: Verdict,
     receipt: Option<FullReceipt>,
+}
+
+/// What there is of an invoice.
+enum Shown {
+    /// All, with its issuer's signature.
+    Whole(Box<Invoice>, Option<IssuerSlot>),
+    /// Its face, since the rest was erased.
+    Erased(Face, UnixMillis),
 }
 
 /// `GET /v1/invoices/{code}/{number}`.
 pub(super) async fn invoice(request: Request) -> Handled {
     let id = request.id()?;
     let shown = request.blocking(move |engine, caller| {
-        let Some(Disclosed { invoice, slot, verdict, receipt }) = disclose(engine, caller, id)? else { return Ok(None) };
+        let Some(Disclosed { shown, verdict, receipt }) = disclose(engine, caller, id)? else { return Ok(None) };
         let codes = receipt.as_ref().and_then(|full| receipt::qr_codes(&full.receipt.leaf, &full.receipt.sealed, engine.host()));
-        Ok::<_, EngineError>(Some(json!({
+        let (face, draft, erased) = match &shown {
+            Shown::Whole(invoice, slot) => (answer::face_json(&invoice.face()), drafts::draft_of_signed(invoice, slot.as_ref()), None),
+            Shown::Erased(face, when) => (answer::face_json(face), Value::Null, Some(when.to_string())),
+        };
+        let mut value = json!({
             "state": { "verdict": verdict.number(), "name": verdict.name(), "zh": verdict.chinese(), "en": verdict.english() },
-            "face": answer::face_json(&invoice.face()),
-            "draft": drafts::draft_of_signed(&invoice, slot.as_ref()),
+            "face": face,
+            "draft": draft,
             "receipt": receipt.as_ref().map(receipt::to_json),
             "signed_qr": codes.as_ref().map(|codes| codes.signed.clone()),
             "classic_qr": codes.and_then(|codes| codes.classic),
-        })))
+        });
+        if let (Some(object), Some(when)) = (value.as_object_mut(), erased) {
+            object.insert("erased".into(), when.into());
+        }
+        Ok::<_, EngineError>(Some(value))
     });
     let shown: Option<Value> = shown.await??;
     Ok(Reply::json(&shown.ok_or_else(no_invoice)?))
@@ -188,4 +214,19 @@ pub(super) async fn status(mut request: Request) -> Handled {
     refuse_elsewhere(&request, &id.code)?;
     let subject = format!("{} {} {}", id.code, id.number, mark.name());
     privileged(&request, Act::InvoiceMarked, subject, move |engine, _| engine.status(id, mark)).await
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EraseBody {
+    reason: String,
+}
+
+/// `POST /v1/invoices/{code}/{number}/erase`.
+pub(super) async fn erase(mut request: Request) -> Handled {
+    let id = request.id()?;
+    let body: EraseBody = request.json(request.body_limit()).await?;
+    refuse_elsewhere(&request, &id.code)?;
+    let erased = request.blocking(move |engine, by| engine.erase(id, &body.reason, by)).await??;
+    Ok(Reply::json(&receipt::erased(&erased.ok_or_else(no_invoice)?)))
 }

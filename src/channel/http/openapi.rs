@@ -13,7 +13,7 @@ use crate::channel::problem::{self, Kind};
 use crate::channel::schema::draft_schema;
 use crate::domain::caller::Role;
 use crate::domain::draft::fields::Field;
-use crate::limits::{KEY_OVERLAP_MAX_MS, KEY_OVERLAP_MIN_MS};
+use crate::limits::{ERASE_REASON_BYTES_MAX, KEY_OVERLAP_MAX_MS, KEY_OVERLAP_MIN_MS};
 use crate::verify::verdict::Verdict;
 
 /// A draft that the description shows: the same as the first sample of the demo's electronic invoices.
@@ -224,6 +224,14 @@ fn words(operation: Operation) -> Words {
             invoice_path(),
             body("InvoiceMark", json!({ "mark": "abnormal" })),
         ),
+        Operation::Erase => Words {
+            zh: "依法删除发票的加密正文，不可恢复",
+            en: "erase what only the encrypted body of an invoice knows, for good and by legal duty",
+            parameters: invoice_path(),
+            request: body("Erase", json!({ "reason": "PIPL art. 47, file 2026-118" })),
+            replies: vec![(200, JSON, named("Erased"), "it is erased, and no file of the ledger has it any more")],
+            problems: &[Kind::NotFound, Kind::Refused, Kind::Faulty],
+        },
         Operation::Allot => event(
             "分配号段",
             "allot numbers to a taxpayer",
@@ -502,11 +510,26 @@ fn schemas() -> Value {
         "Invoice": {
             "type": "object", "required": ["state", "face", "draft", "receipt"],
             "properties": {
-                "state": { "type": "object" }, "face": { "type": "object" }, "draft": { "type": "object" }, "receipt": named("Receipt"),
+                "state": { "type": "object" }, "face": { "type": "object" }, "receipt": named("Receipt"),
+                "draft": { "type": ["object", "null"], "description": "null where it was erased" },
+                "erased": { "type": "string", "description": "when what is not on the face was erased, if it was" },
                 "signed_qr": optional, "classic_qr": optional,
             },
         },
         "InvoiceMark": mark(&["lost", "stolen", "abnormal", "lifted"], json!({}), &[]),
+        "Erase": {
+            "type": "object", "additionalProperties": false, "required": ["reason"],
+            "properties": {
+                "reason": {
+                    "type": "string", "minLength": 1, "maxLength": ERASE_REASON_BYTES_MAX, "pattern": "^[!-~]+( [!-~]+)*$",
+                    "description": "for the audit trail: the number of a file, no names",
+                },
+            },
+        },
+        "Erased": {
+            "type": "object", "required": ["index", "erased", "repeated"],
+            "properties": { "index": { "type": "integer" }, "erased": { "type": "string" }, "repeated": { "type": "boolean" } },
+        },
         "RangeMark": mark(
             &["lost", "stolen", "blank_void", "lifted"],
             json!({ "code": code, "first": number, "last": number }),

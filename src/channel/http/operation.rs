@@ -173,6 +173,7 @@ async fn handle(
         Operation::InvoiceQr => invoices::picture(request).await,
         Operation::Void => invoices::void(request).await,
         Operation::Status => invoices::status(request).await,
+        Operation::Erase => invoices::erase(request).await,
         Operation::Allot => administration::allot(request).await,
         Operation::AllotmentStatus => administration::allotment_status(request).await,
         Operation::Keys => Ok(keys::list(&request)),

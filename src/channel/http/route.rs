@@ -29,6 +29,8 @@ pub enum Operation {
     Void,
     /// Lost, stolen, abnormal, lifted.
     Status,
+    /// 删除: what only the encrypted body knows is erased for good.
+    Erase,
     /// 发票领用.
     Allot,
     /// Marks on a range of numbers.
@@ -137,7 +139,7 @@ const fn row(operation: Operation, name: &'static str, method: Method, path: &'s
 }
 
 /// Every endpoint, the busiest first.
-pub static ENDPOINTS: [Endpoint; 29] = [
+pub static ENDPOINTS: [Endpoint; 30] = [
     row(Operation::Verify, "verify", Method::POST, "/v1/verify", ANYBODY, SMALL),
     row(Operation::Issue, "issue", Method::POST, "/v1/invoices", ISSUERS, DRAFT),
     row(Operation::IssueBulk, "issue_bulk", Method::POST, "/v1/invoices/bulk", ISSUERS, Body::Lines),
@@ -146,6 +148,7 @@ pub static ENDPOINTS: [Endpoint; 29] = [
     row(Operation::InvoiceQr, "invoice_qr", Method::GET, "/v1/invoices/{code}/{number}/qr", PARTIES, Body::None),
     row(Operation::Void, "void", Method::POST, "/v1/invoices/{code}/{number}/void", DRAFTERS, Body::None),
     row(Operation::Status, "status", Method::POST, "/v1/invoices/{code}/{number}/status", ADMINISTRATORS, SMALL),
+    row(Operation::Erase, "erase", Method::POST, "/v1/invoices/{code}/{number}/erase", ADMINISTRATORS, SMALL),
     row(Operation::Allot, "allot", Method::POST, "/v1/allotments", ADMINISTRATORS, SMALL),
     row(Operation::AllotmentStatus, "allotment_status", Method::POST, "/v1/allotments/status", ADMINISTRATORS, SMALL),
     row(Operation::Page, "page", Method::GET, "/Q/{payload}", ANYBODY, Body::None),

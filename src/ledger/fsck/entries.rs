@@ -5,7 +5,7 @@ use super::Run;
 use super::findings::{At, LEAF_MISSING, UNDECODABLE};
 use super::heads::HeadKeys;
 use super::history::{FaceSums, History};
-use super::layout::{FACE_BYTES_MIN, Face, ISSUE, Id, Leaf, RED, Said, content_digests, said, sha256};
+use super::layout::{Erased, FACE_BYTES_MIN, Face, ISSUE, Id, Leaf, RED, Said, content_digests, said, sha256};
 use super::signatures::Signatures;
 use super::sums::{RowHash, Sum};
 use super::sweep::{Cell, Column};
@@ -26,11 +26,12 @@ pub(super) struct Plan<'a> {
 }
 
 /// What the second pass counts and adds up.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
     pub(super) checkpoints: u64,
     pub(super) bodies: u64,
-    pub(super) erased: u64,
+    /// Leaf and invoice of each body in whose place something says that it was erased.
+    pub(super) erased: Vec<(u64, Id)>,
     /// Rows that `inv` and `tax` must hold by the log.
     pub(super) inv: Sum,
     pub(super) tax: Sum,
@@ -42,7 +43,7 @@ impl Tally {
     pub(super) fn merge(&mut self, other: &Tally) {
         self.checkpoints += other.checkpoints;
         self.bodies += other.bodies;
-        self.erased += other.erased;
+        self.erased.extend_from_slice(&other.erased);
         self.inv.merge(&other.inv);
         self.tax.merge(&other.tax);
         self.unread += other.unread;
@@ -171,11 +172,15 @@ impl<'a> Worker<'a> {
         let sealed = match body {
             Cell::Row(sealed) => sealed,
             Cell::Absent => {
-                self.tally.erased += 1;
+                findings.add(Bodies::NAME, At::Number(index), "the body is missing, and nothing says that it was erased");
                 return;
             }
             Cell::Unreadable => return,
         };
+        if let Some(erasure) = Erased::of(sealed) {
+            self.erased(index, leaf, invoice, &erasure);
+            return;
+        }
         match body::open(sealed, |key_id| keyring.data_key(key_id), &leaf.commit()) {
             Ok(opened) if sha256(&[b"fapiao/rest/1\0", &opened.salt, &opened.rest]) == invoice.rest_digest => {
                 self.tally.bodies += 1;
@@ -185,6 +190,25 @@ impl<'a> Worker<'a> {
             }
             Ok(_) => findings.add(Bodies::NAME, At::Number(index), "the body is not what was signed"),
             Err(error) => findings.add_with(Bodies::NAME, At::Number(index), "the body does not open", error),
+        }
+    }
+
+    /// What stands in the place of a body that was erased; whether the audit trail knows of it is asked at the end.
+    fn erased(&mut self, index: u64, leaf: &Leaf, invoice: &InvoiceSeal, erasure: &Erased<'_>) {
+        let Some(keyring) = self.run.how.secrets else { return };
+        let findings = &self.run.findings;
+        if erasure.time_ms < leaf.time_ms() {
+            findings.add(Bodies::NAME, At::Number(index), "the body was erased before it was there");
+        }
+        if let Some(salt) = erasure.salt {
+            match body::open(salt, |key_id| keyring.data_key(key_id), &leaf.commit()) {
+                Ok(opened) if opened.rest.is_empty() => {}
+                Ok(_) => findings.add(Bodies::NAME, At::Number(index), "the body is not erased, although it says so"),
+                Err(error) => findings.add_with(Bodies::NAME, At::Number(index), "the salt of the erased body does not open", error),
+            }
+        }
+        if let Some(face) = Face::of(&invoice.face) {
+            self.tally.erased.push((index, face.id));
         }
     }
 

@@ -120,6 +120,22 @@ impl Face<'_> {
     }
 }
 
+/// What stands in the place of a body that was erased.
+pub(super) struct Erased<'a> {
+    pub(super) time_ms: u64,
+    /// The salt, sealed.
+    pub(super) salt: Option<&'a [u8]>,
+}
+
+impl Erased<'_> {
+    /// Version 2, time 8, and perhaps a body with nothing but a salt.
+    pub(super) fn of(bytes: &[u8]) -> Option<Erased<'_>> {
+        let (head, salt) = bytes.split_first_chunk::<9>()?;
+        let [2, time @ ..] = *head else { return None };
+        Some(Erased { time_ms: u64::from_be_bytes(time), salt: (!salt.is_empty()).then_some(salt) })
+    }
+}
+
 /// The content digest that face and rest give. The slot at the end of a rest is a zero, or a one and 72 more bytes; a rest that could be read both ways
 /// has two.
 pub(super) fn content_digests(event: u8, face: &[u8], rest: &[u8]) -> [Option<Hash>; 2] {

@@ -83,7 +83,7 @@ pub struct FsckReport {
     pub checkpoints: u64,
     /// Bodies opened and compared.
     pub bodies: u64,
-    /// Bodies that were erased: no fault.
+    /// Bodies that were erased, by what stands in their place: no fault, as one that is lost is.
     pub erased: u64,
     /// What was not checked, and why.
     pub skipped: Vec<String>,
@@ -221,6 +221,7 @@ impl<'a> Run<'a> {
         }
         rows::compare(run, &history)?;
         rows::decode(run)?;
+        rows::erasures(run, &tally.erased)?;
         if !run.live {
             rows::report_beyond(run)?;
         }
@@ -230,7 +231,8 @@ impl<'a> Run<'a> {
             }
         }
         self.progress.end();
-        let Tally { checkpoints, bodies, erased, .. } = tally;
+        let Tally { checkpoints, bodies, ref erased, .. } = tally;
+        let erased = erased.len() as u64;
         let (findings, further) = self.findings.into_list();
         let skipped = self.skipped.into_inner().unwrap_or_else(PoisonError::into_inner);
         Ok(FsckReport { leaves, invoices: inv.sum.rows, checkpoints, bodies, erased, skipped, findings, further })

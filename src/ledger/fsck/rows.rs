@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::Run;
 use super::findings::{At, BEYOND, FOREIGN_KEY, MISSING, UNDECODABLE, UNREADABLE};
 use super::history::History;
+use super::layout::Id;
 use super::sweep::{Step, Sweep, read_many};
 use crate::crypto::note::Note;
 use crate::domain::number::InvoiceId;
@@ -15,6 +16,9 @@ use crate::ledger::tables::{
 };
 use crate::ledger::value::{self, AllotRecord, AuditRecord, CallerRecord, CountRecord, HeadRecord, ValueError};
 use crate::limits::FSCK_POINT_READS;
+
+/// Number of the act that erases a body, in the trail.
+const ERASED_ACT: u8 = 14;
 
 /// `allot`, `key` and `reopen` have the row that each event makes, and no other.
 pub(super) fn compare(run: &Run<'_>, history: &History) -> Result<(), StoreError> {
@@ -134,6 +138,32 @@ fn check_cosigned(run: &Run<'_>) -> Result<(), StoreError> {
                 }
             }
             Step::Gap(gap) => run.findings.add_with(Cosigned::NAME, At::After(gap.after), UNREADABLE, gap.reason),
+        }
+    }
+    Ok(())
+}
+
+/// Of every body that was erased the audit trail knows: who could only write a row in its place would leave no trace otherwise.
+pub(super) fn erasures(run: &Run<'_>, erased: &[(u64, Id)]) -> Result<(), StoreError> {
+    if erased.is_empty() {
+        return Ok(());
+    }
+    let mut known = BTreeSet::new();
+    let mut trail = Sweep::whole(run.store, Audit::NAME);
+    while let Some(step) = trail.next()? {
+        // What cannot be read was reported already.
+        let Step::Row(_, row) = step else { continue };
+        if let Ok(record) = value::decode::<AuditRecord>(row)
+            && record.act == ERASED_ACT
+            && let Some((code, rest)) = record.subject.split_once(' ')
+        {
+            known.insert(format!("{code} {}", rest.split(' ').next().unwrap_or_default()));
+        }
+    }
+    for (index, id) in erased {
+        let named = InvoiceId::from_bytes(*id).map(|id| format!("{} {}", id.code, id.number));
+        if !named.is_some_and(|named| known.contains(&named)) {
+            run.findings.add(Bodies::NAME, At::Number(*index), "the body was erased, and the audit trail does not say by whom");
         }
     }
     Ok(())

@@ -85,6 +85,9 @@ pub enum StoreError {
     /// The database is being opened again after trouble with the disk, and is not there yet.
     #[error("the database is closed after trouble with the disk: {0}")]
     Closed(String),
+    /// Files of the database that something reads for long are still there.
+    #[error("{0} and perhaps others hold what was erased and are still read; ask again")]
+    Lingering(String),
     /// A row is not what its table says.
     #[error("table {table}, key {key}: {error}")]
     Value {
@@ -113,7 +116,7 @@ impl StoreError {
     /// Whether the disk is to blame, so that the same may succeed once the cause is gone, rather than what is written on it.
     pub fn is_trouble(&self) -> bool {
         match self {
-            StoreError::Rocks(_) | StoreError::Opening { .. } | StoreError::Closed(_) | StoreError::File { .. } => true,
+            StoreError::Rocks(_) | StoreError::Opening { .. } | StoreError::Closed(_) | StoreError::Lingering(_) | StoreError::File { .. } => true,
             #[cfg(feature = "faults")]
             StoreError::Simulated(fault) => *fault != simulated::Fault::Checksum,
             StoreError::InUse(_)
@@ -382,6 +385,15 @@ impl Store {
     pub fn compact(&self) -> Result<(), StoreError> {
         match &self.medium {
             Medium::Rocks(rocks) => rocks.compact(),
+            #[cfg(feature = "faults")]
+            Medium::Simulated(_) => Ok(()),
+        }
+    }
+
+    /// Has no file of the database hold any longer what stood under `key` before its row was last written: neither the WAL nor a table.
+    pub fn scour<T: Table>(&self, key: &T::Key) -> Result<(), StoreError> {
+        match &self.medium {
+            Medium::Rocks(rocks) => rocks.scour(T::NAME, &T::key(key)),
             #[cfg(feature = "faults")]
             Medium::Simulated(_) => Ok(()),
         }

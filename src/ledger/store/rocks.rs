@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
 
 use rocksdb::backup::{BackupEngine, BackupEngineOptions, RestoreOptions};
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, Direction, Env, IteratorMode, Options,
-    ReadOptions, WriteBatch, WriteOptions,
+    BlockBasedOptions, BottommostLevelCompaction, Cache, ColumnFamily, ColumnFamilyDescriptor, CompactOptions, DB, DBCompressionType, DBRecoveryMode,
+    Direction, Env, IteratorMode, Options, ReadOptions, WriteBatch, WriteOptions,
 };
 
 use super::growth::{self, Growth};
@@ -15,7 +16,7 @@ use super::journal;
 use super::{Access, RawRow, StoreError, StoreSizes, Stretch};
 use crate::ledger::files::read_bounded;
 use crate::ledger::tables::{self, Table as _};
-use crate::limits::{SCAN_PAGE_ROWS, STRETCH_BYTES};
+use crate::limits::{SCAN_PAGE_ROWS, SCOUR_EVERY_MS, SCOUR_TRIES, STRETCH_BYTES};
 
 /// The open database. It is closed and opened again when the disk gave trouble, and readers wait meanwhile.
 pub(super) struct Rocks {
@@ -271,6 +272,38 @@ impl Rocks {
             open.db().compact_range_cf::<&[u8], &[u8]>(open.family(name), None, None);
         }
         Ok(())
+    }
+
+    pub(super) fn scour(&self, table: &str, key: &[u8]) -> Result<(), StoreError> {
+        let open = self.read()?;
+        let path = self.directory.join("db");
+        // A journal is removed once every family has written out what is in it, so all have to, whether they knew the row or not.
+        let journals = logs(&path)?;
+        for name in tables::NAMES {
+            open.db().flush_cf(open.family(name))?;
+        }
+        let covers = |file: &rocksdb::LiveFile| {
+            let bounds = file.start_key.as_deref().zip(file.end_key.as_deref());
+            file.column_family_name == table && bounds.is_some_and(|(first, last)| first <= key && key <= last)
+        };
+        let files = open.db().live_files()?;
+        let tables: Vec<PathBuf> = files.iter().filter(|file| covers(file)).map(|file| path.join(file.name.trim_start_matches('/'))).collect();
+        let mut options = CompactOptions::default();
+        // Otherwise a table at the bottom that nothing newer lies over any more would stay as it is.
+        options.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
+        open.db().compact_range_cf_opt(open.family(table), Some(key), Some(key), &options);
+        self.growth.note(|| manifest(&path))?;
+        // Whoever was reading when the tables were replaced keeps the old ones for as long as a page or a stretch takes.
+        for _ in 0..SCOUR_TRIES {
+            if !journals.iter().chain(&tables).any(|file| file.exists()) {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(SCOUR_EVERY_MS));
+        }
+        match journals.iter().chain(&tables).find(|file| file.exists()) {
+            Some(file) => Err(StoreError::Lingering(file.display().to_string())),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn back_up(&self, to: &Path) -> Result<u32, StoreError> {

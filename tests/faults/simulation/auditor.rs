@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fapiao::codec::event::{EventData, Role};
+use fapiao::crypto::body::Kept;
 use fapiao::crypto::keyring::Keyring;
 use fapiao::crypto::merkle;
 use fapiao::crypto::note::{Checkpoint, Note};
@@ -411,7 +412,8 @@ impl Auditor {
                 let leaf = ledger.leaf(at)?;
                 wrong(leaf.as_ref() == self.shown(at).map(|entry| &entry.leaf), || format!("leaf {at} is {leaf:?}"))?;
                 let body = ledger.body(at)?;
-                wrong(body.as_ref() == self.shown(at).and_then(|entry| entry.body.as_ref()), || format!("the body of {at} is another"))?;
+                let expected = self.shown(at).and_then(|entry| entry.body.clone()).map(Kept::Sealed);
+                wrong(body == expected, || format!("the body of {at} is another"))?;
             }
             5 if size > 0 => {
                 let of = 1 + chance.under(size);
