@@ -9,6 +9,7 @@ mod fsck;
 mod hostile;
 mod ledger;
 mod restart;
+mod revocations;
 mod site;
 mod steps;
 
@@ -54,6 +55,7 @@ fn main() {
     restart::measure(&plan);
     book::measure(&plan);
     hostile::measure(&plan);
+    revocations::measure(&plan);
     steps::measure(&mut criterion);
     criterion.final_summary();
 }

@@ -24,3 +24,5 @@ pub mod _10_keys {}
 pub mod _11_log {}
 #[doc = include_str!("witness.md")]
 pub mod _12_witness {}
+#[doc = include_str!("revocations.md")]
+pub mod _13_revocations {}
