@@ -1,10 +1,10 @@
 //! Issuing: an accepted invoice becomes signed bytes, ready for the sequencer. Everything here runs in parallel; nothing here knows the log.
 
 use crate::codec::canonical::{self, IssuerSlot};
-use crate::codec::event::{Algorithm, Event, EventData, ListNotice, Role};
+use crate::codec::event::{Algorithm, Event, EventData, KeyRecord, ListNotice, Role};
 use crate::codec::leaf::KeyId;
 use crate::codec::reader::DecodeError;
-use crate::crypto::keyring::{Enrolled, Keyring, Logged, PublicKeys, SignatureCheck, Signer};
+use crate::crypto::keyring::{Enrolled, Keyring, Logged, PublicKeys, SecretKey, SignatureCheck, Signer};
 use crate::crypto::note::{Checkpoint, Note};
 use crate::crypto::{body, hash, merkle, sign};
 use crate::domain::allotment::{Allotment, Mark, NumberRange};
@@ -13,6 +13,7 @@ use crate::domain::rules::{Accepted, ImportedState};
 use crate::domain::taxpayer::TaxpayerId;
 use crate::domain::time::{Day, UnixMillis};
 use crate::ledger::{ImportedEvent, Origins, Receipt, Refusal, Sealed, SealedEvent, SealedInvoice, Submission};
+use crate::limits::KEY_OVERLAP_MIN_MS;
 
 /// Random bytes for one invoice: drawn above, so that the same input gives the same bytes.
 #[derive(Clone, Copy)]
@@ -165,8 +166,9 @@ pub enum AgainFault {
     Event(&'static str),
 }
 
-/// Whether this log, under one of its origins, acknowledged what a receipt is of: signature, leaf, path and checkpoint.
-pub fn is_acknowledged(receipt: &Receipt, keys: &PublicKeys, origins: &Origins) -> Result<(), AgainFault> {
+/// Whether this log, under one of its origins, acknowledged what a receipt is of: signature, leaf, path and checkpoint. `logged` is where the leaf is known
+/// to stand. What the receipt says of that is worth no more than its checkpoint, which whoever stole all keys makes himself.
+pub fn is_acknowledged(receipt: &Receipt, keys: &PublicKeys, origins: &Origins, logged: Logged) -> Result<(), AgainFault> {
     let leaf = &receipt.leaf;
     let (commit, message, signature) = match &receipt.sealed {
         Sealed::Invoice { face, rest_digest, signature } => (hash::commit(face, rest_digest), hash::invoice_message(face, rest_digest), signature),
@@ -177,7 +179,7 @@ pub fn is_acknowledged(receipt: &Receipt, keys: &PublicKeys, origins: &Origins) 
     if commit != leaf.commit {
         return Err(AgainFault::Commit);
     }
-    match keys.check(Role::Authority, leaf.key_id, UnixMillis(leaf.time_ms), Logged::At(receipt.index), &message, signature) {
+    match keys.check(Role::Authority, leaf.key_id, UnixMillis(leaf.time_ms), logged, &message, signature) {
         SignatureCheck::Valid => {}
         other => return Err(AgainFault::Signature(other)),
     }
@@ -186,7 +188,13 @@ pub fn is_acknowledged(receipt: &Receipt, keys: &PublicKeys, origins: &Origins) 
     if !origins.contains(&stated.origin) {
         return Err(AgainFault::Checkpoint(format!("{} is another one", stated.origin)));
     }
-    let sound = Enrolled::is_sound_of_size;
+    let sound = |key: &Enrolled, size| {
+        let honest = match logged {
+            Logged::At(_) => key.is_sound_of_size(size),
+            Logged::Unknown => key.is_sound_at(logged),
+        };
+        honest && key.lasted_beyond(UnixMillis(leaf.time_ms))
+    };
     if keys.open_checkpoint(&receipt.note, &stated.origin, sound).is_err() {
         return Err(AgainFault::Checkpoint("it is not signed by a checkpoint key of this log".into()));
     }
@@ -251,6 +259,35 @@ pub fn allot(allotment: Allotment, keys: &Keyring, salt: [u8; 16]) -> Submission
 /// Marks numbers of an allotment, or lifts marks.
 pub fn allotment_status(range: NumberRange, mark: Mark, keys: &Keyring, salt: [u8; 16]) -> Submission {
     Submission::AllotmentStatus { range, mark, event: event_of(&EventData::AllotmentStatus { range, mark }, salt, keys) }
+}
+
+/// What a log that lost its end has to say again of the keys that the key file has and it does not name: all but the newest of a role were replaced in
+/// what is lost, and the newest is in use, in place of those that the log still believes to be. They count from where the log ends, so that receipts of
+/// what is lost hold. That a key was revoked there, the key file does not say. Each salt comes from `seed`.
+pub fn lost_keys(keyring: &Keyring, log: &PublicKeys, end: UnixMillis, now: UnixMillis, seed: &[u8; 32]) -> Vec<SealedEvent> {
+    let salt = |nth: usize| {
+        let mut salt = [0; 16];
+        salt.copy_from_slice(hash::sha256(&[seed, &nth.to_be_bytes()]).split_at(16).0);
+        salt
+    };
+    let (mut named, mut closed, mut authority) = (Vec::new(), Vec::new(), keyring.authority().clone());
+    // A window that is over by now would not let the log go on if the clock stood still.
+    let (from, until) = (end, UnixMillis(now.0.max(end.0) + KEY_OVERLAP_MIN_MS));
+    for role in [Role::Authority, Role::Answering, Role::Checkpoint] {
+        let unknown: Vec<&SecretKey> = keyring.keys().iter().filter(|key| key.role() == role && log.get(key.key_id()).is_none()).collect();
+        let Some((newest, replaced)) = unknown.split_last().filter(|_| log.names(role)) else { continue };
+        let public = |key: &SecretKey, until| key.public().and_then(|public| KeyRecord::new(role, public, from, until));
+        named.extend(replaced.iter().filter_map(|key| public(key, Some(until))));
+        named.extend(public(newest, None));
+        let believed = log.iter().filter(|key| key.record.role() == role && key.is_in_force());
+        closed.extend(believed.filter_map(|key| key.record.closed(UnixMillis(until.0.max(key.record.valid_from().0 + 1)))));
+        if role == Role::Authority {
+            authority = newest.signer();
+        }
+    }
+    // As in a rotation: the old authority vouches for its successor, which says of the others that they are replaced.
+    let said = named.into_iter().map(|record| (record, keyring.authority())).chain(closed.into_iter().map(|record| (record, &authority)));
+    said.enumerate().map(|(nth, (record, by))| event_by(&EventData::Key(record), salt(nth), by)).collect()
 }
 
 /// Tells of a revocation list.

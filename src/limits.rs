@@ -109,6 +109,9 @@ pub const PROOF_EXTRA_MAX: usize = 4 << 10;
 /// Secret keys in one key file at most: five roles, and a dozen rotations of each.
 pub const KEYRING_KEYS_MAX: usize = 64;
 
+/// Data keys among them at most. They are never given up, as bodies need them; what is left is for an emergency.
+pub const KEYRING_DATA_KEYS_MAX: usize = KEYRING_KEYS_MAX / 2;
+
 /// Checkpoint keys that sign along with the one in use at most: each costs every commit a signature (14 us), and a note has room for witnesses left.
 pub const FORMER_CHECKPOINT_KEYS_MAX: usize = 2;
 

@@ -9,6 +9,7 @@ use crate::codec::proof::{ConsistencyProof, LogProof, LogProofError};
 use crate::crypto::keyring::{CheckpointFault, Logged, PublicKeys};
 use crate::crypto::merkle::{self, Hash};
 use crate::crypto::note::{Checkpoint, Note, NoteError, Origin};
+use crate::domain::time::UnixMillis;
 
 /// A leaf's place in a published log as JSON.
 pub fn inclusion_json(index: u64, size: u64, leaf: &[u8; Leaf::LEN], path: &[Hash], checkpoint: &str) -> Value {
@@ -120,7 +121,7 @@ pub fn verify_inclusion(text: &str, leaf: Option<&[u8]>, keys: &PublicKeys) -> R
     let proof = LogProof::parse(text)?;
     let bytes = leaf.or(proof.extra.as_deref()).ok_or(LogProofFault::NoLeaf)?;
     let leaf = Leaf::decode(bytes).map_err(|_| LogProofFault::Leaf)?;
-    let checkpoint = open(&proof.checkpoint, keys)?;
+    let checkpoint = open(&proof.checkpoint, keys, UnixMillis(leaf.time_ms))?;
     let (index, size) = (proof.index, checkpoint.size);
     if !merkle::verify_inclusion(&merkle::leaf_hash(bytes), index, size, &proof.hashes, &checkpoint.root) {
         return Err(LogProofFault::NotIncluded { index, size });
@@ -131,7 +132,7 @@ pub fn verify_inclusion(text: &str, leaf: Option<&[u8]>, keys: &PublicKeys) -> R
 /// Checks `fapiao/consistency` text.
 pub fn verify_consistency(text: &str, keys: &PublicKeys) -> Result<Continued, LogProofFault> {
     let proof = ConsistencyProof::parse(text)?;
-    let (older, newer) = (open(&proof.older, keys)?, open(&proof.newer, keys)?);
+    let (older, newer) = (open(&proof.older, keys, UnixMillis(0))?, open(&proof.newer, keys, UnixMillis(0))?);
     for (stated, checkpoint) in [(proof.from, &older), (proof.to, &newer)] {
         if stated != checkpoint.size {
             return Err(LogProofFault::OtherSize { stated, signed: checkpoint.size });
@@ -143,11 +144,12 @@ pub fn verify_consistency(text: &str, keys: &PublicKeys) -> Result<Continued, Lo
     Ok(Continued { older, newer })
 }
 
-/// The checkpoint in a note, of whichever log it names: what ties it to ours is that one of our checkpoint keys signed under that name.
-fn open(note: &str, keys: &PublicKeys) -> Result<Checkpoint, LogProofFault> {
+/// The checkpoint in a note, of whichever log it names: what ties it to ours is that one of our checkpoint keys signed under that name,
+/// and was not retired before `covered`, if a time of what it covers is known.
+fn open(note: &str, keys: &PublicKeys, covered: UnixMillis) -> Result<Checkpoint, LogProofFault> {
     let parsed = Note::parse(note).map_err(LogProofFault::Note)?;
     let Checkpoint { origin, size, .. } = Checkpoint::parse(parsed.text()).map_err(LogProofFault::Note)?;
-    keys.open_checkpoint(note, &origin, |key, _| key.is_sound_at(Logged::Unknown)).map_err(|fault| match fault {
+    keys.open_checkpoint(note, &origin, |key, _| key.is_sound_at(Logged::Unknown) && key.lasted_beyond(covered)).map_err(|fault| match fault {
         CheckpointFault::Compromised => LogProofFault::AskOnline { origin, size },
         CheckpointFault::NoKey | CheckpointFault::Note(_) => LogProofFault::NotSigned { origin, size },
     })

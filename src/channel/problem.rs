@@ -273,6 +273,10 @@ pub fn failed(error: &EngineError) -> Problem {
         EngineError::Locked => Problem::because(Kind::Unavailable, "服务器未加载密钥", "the server runs without its secret keys").after(60),
         EngineError::Rotation(fault @ RotationFault::NoSuchKey(_)) => Problem::because(Kind::NotFound, "没有这把密钥", fault.to_string()),
         EngineError::Rotation(fault) => Problem::because(Kind::Refused, format!("密钥不能变更：{fault}"), fault.to_string()),
+        EngineError::Unrecorded { done, .. } => {
+            let en = format!("done and in force, but not in the audit trail: {done}; do not do it again");
+            Problem::because(Kind::Internal, format!("已生效，但未能写入审计记录：{done}；请勿重复"), en)
+        }
         EngineError::NewKeys(error) => Problem::because(Kind::Refused, format!("密钥不能变更：{error}"), error.to_string()),
         EngineError::NoAnsweringKey => Problem::because(Kind::Unavailable, "应答密钥刚刚轮换，请重试", error.to_string()).after(1),
         EngineError::Enrolment(fault) => Problem::because(Kind::Refused, format!("不能登记：{fault}"), fault.to_string()),

@@ -104,10 +104,12 @@ pub fn verify(file: &[u8], trusted: Option<&PublicKeys>) -> Result<Proven, Proof
     }
 
     let note = text(&value, "checkpoint").ok_or(ProofFault::Malformed("checkpoint"))?;
-    let checkpoint = log_keys.open_checkpoint(note, &answer.origin, |key, _| key.is_sound_at(Logged::Unknown)).map_err(|fault| match fault {
-        CheckpointFault::Compromised => ProofFault::AskOnline,
-        CheckpointFault::NoKey | CheckpointFault::Note(_) => ProofFault::Checkpoint("not signed by the log's checkpoint key"),
-    })?;
+    let checkpoint = log_keys
+        .open_checkpoint(note, &answer.origin, |key, _| key.is_sound_at(Logged::Unknown) && key.lasted_beyond(answer.time))
+        .map_err(|fault| match fault {
+            CheckpointFault::Compromised => ProofFault::AskOnline,
+            CheckpointFault::NoKey | CheckpointFault::Note(_) => ProofFault::Checkpoint("not signed by the log's checkpoint key"),
+        })?;
     if (checkpoint.size, checkpoint.root) != (answer.size, answer.root) {
         return Err(ProofFault::Checkpoint("size or root is not the answer's"));
     }

@@ -128,9 +128,9 @@ impl Doctor {
                             path.display()
                         ),
                     ),
-                    Obstacle::LockAhead { .. } | Obstacle::TwoHistories { .. } | Obstacle::Disputed { .. } => (
+                    Obstacle::LockAhead { .. } | Obstacle::LockUnnamed { .. } | Obstacle::TwoHistories { .. } | Obstacle::Disputed { .. } => (
                         match obstacle {
-                            Obstacle::LockAhead { .. } => "lock_ahead",
+                            Obstacle::LockAhead { .. } | Obstacle::LockUnnamed { .. } => "lock_ahead",
                             Obstacle::Disputed { .. } => "disputed",
                             _ => "two_histories",
                         },

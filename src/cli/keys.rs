@@ -143,7 +143,7 @@ impl Rotate {
             Place::Data(data) => {
                 let engine = data.open()?;
                 let rotated = engine.rotate(role, u64::from(overlap) * 1_000, revoke, &Caller::CONSOLE)?;
-                channel::keys::publish(&engine)?;
+                publish(&engine);
                 channel::keys::rotated(&rotated)
             }
             Place::Server(remote) => {
@@ -171,7 +171,7 @@ impl Revoke {
             Place::Data(data) => {
                 let engine = data.open()?;
                 let index = engine.revoke_key(key_id, reason, &Caller::CONSOLE)?;
-                channel::keys::publish(&engine)?;
+                publish(&engine);
                 channel::keys::revoked(key_id, reason, index)
             }
             Place::Server(remote) => remote.ask_once("/v1/keys/revoke", &json!({ "key_id": key_id.to_string(), "reason": reason.name() }))?,
@@ -183,6 +183,17 @@ impl Revoke {
         };
         print(self.json, &value, &text)?;
         Ok(Exit::Fine)
+    }
+}
+
+/// What the log says by now is in force, whether the list beside the key file could be written or not.
+fn publish(engine: &Engine) {
+    if let Err(error) = channel::keys::publish(engine) {
+        let data = engine.ledger().directory().display();
+        eprintln!(
+            "fapiao: done and in force, do not do it again; only the list of public keys is still the old one: {error}\n  then: fapiao keys show --data \
+             {data} > {data}/keys/public.json"
+        );
     }
 }
 

@@ -179,6 +179,15 @@ impl Reopen {
             "已重开 reopened at size {}\n  old origin  {}\n  new origin  {}\n  notice      leaf {index}; publish its receipt (--json)\n  {lost}",
             notice.size, notice.previous, notice.origin
         );
+        // The notice is one leaf; what follows it at once are keys.
+        let keys = engine.ledger().published().size.saturating_sub(index + 1);
+        let text = match keys {
+            0 => text,
+            _ => format!(
+                "{text}\n  the key file is newer than this copy: its keys are named again, and in use. Revoke again what was revoked in the lost part\n  \
+                 (fapiao keys revoke --key-id … --reason compromised), before receipts are submitted again"
+            ),
+        };
         print(self.json, &value, &text)?;
         Ok(Exit::Fine)
     }

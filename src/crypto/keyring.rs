@@ -39,6 +39,11 @@ impl Enrolled {
         self.record.is_valid_at(time) && self.is_sound_at(logged)
     }
 
+    /// Whether a checkpoint signed by it may cover what was logged, or said, at `time`: one that is retired signs nothing any more.
+    pub fn lasted_beyond(&self, time: UnixMillis) -> bool {
+        self.record.valid_until().is_none_or(|until| time < until)
+    }
+
     /// Whether a checkpoint of this size cannot be the work of somebody who stole the key.
     pub fn is_sound_of_size(&self, size: u64) -> bool {
         self.compromised_at.is_none_or(|at| size <= at)

@@ -126,6 +126,16 @@ pub enum EngineError {
     /// More invoices are revoked than a list holds.
     #[error("more than {} invoices are revoked; a list holds no more", crate::limits::REVOCATIONS_MAX)]
     TooManyRevocations,
+    /// It was done, and the audit trail does not have it.
+    #[error(
+        "done and in force: {done}; do not do it again. It could not be entered into the audit trail: {error}; note it by hand (fapiao keys show)"
+    )]
+    Unrecorded {
+        /// What was done, as the trail would have had it.
+        done: String,
+        /// Why the trail does not have it.
+        error: Box<EngineError>,
+    },
     /// A body is not erased.
     #[error(transparent)]
     Erase(crate::ledger::EraseError),

@@ -3,11 +3,12 @@
 
 use super::{Engine, EngineError, FullReceipt, Pending, Submitted, random};
 use crate::codec::canonical;
+use crate::crypto::keyring::Logged;
 use crate::domain::draft::Draft;
 use crate::domain::number::CheckCode;
 use crate::domain::rules::{self, Mode, Terms};
 use crate::issue::{self, AgainFault, Randomness};
-use crate::ledger::Sealed;
+use crate::ledger::{Receipt, Sealed};
 
 /// A receipt's invoice may be as old as invoices are; its date was judged when it was issued.
 const DAYS_BACK: u32 = 100 * 366;
@@ -27,7 +28,9 @@ impl Engine {
     pub fn resubmit(&self, receipt: &FullReceipt, draft: Option<&Draft>) -> Result<Resubmitted, EngineError> {
         let keyring = self.keyring()?;
         self.ledger.may_write()?;
-        if let Err(fault) = issue::is_acknowledged(&receipt.receipt, &self.ledger.keys(), self.ledger.origins()) {
+        let Receipt { index, leaf, .. } = &receipt.receipt;
+        let logged = if self.ledger.leaf(*index)?.as_ref() == Some(leaf) { Logged::At(*index) } else { Logged::Unknown };
+        if let Err(fault) = issue::is_acknowledged(&receipt.receipt, &self.ledger.keys(), self.ledger.origins(), logged) {
             return Ok(Resubmitted::NotOurs(fault));
         }
         let salt = match receipt.salt {

@@ -18,7 +18,7 @@ use crate::domain::caller::Caller;
 use crate::domain::time::UnixMillis;
 use crate::issue;
 use crate::ledger::Submission;
-use crate::limits::{KEY_FILE_BYTES_MAX, KEY_OVERLAP_MAX_MS, KEY_OVERLAP_MIN_MS, PUBLIC_KEYS_MAX};
+use crate::limits::{KEY_FILE_BYTES_MAX, KEY_OVERLAP_MAX_MS, KEY_OVERLAP_MIN_MS, KEYRING_DATA_KEYS_MAX, PUBLIC_KEYS_MAX};
 
 /// A key that took the place of another.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +63,12 @@ pub enum RotationFault {
     /// Once and for ever.
     #[error("key {0} was revoked before")]
     Revoked(KeyId),
+    /// The key file is an older one than what is held in memory: written again, it would lose keys.
+    #[error("the key file lacks key {0}, which this process holds: an older file was put in its place; put back the newest keys/keyring first")]
+    OlderFile(KeyId),
+    /// Room is left for keys that sign.
+    #[error("the key file has {KEYRING_DATA_KEYS_MAX} data keys and takes no more of them: what is left is for keys that sign")]
+    DataKeysFull,
     /// More than a list of keys holds.
     #[error("the log names {PUBLIC_KEYS_MAX} keys, and a list of keys holds no more")]
     TooMany,
@@ -89,6 +95,9 @@ impl Engine {
         let (in_use, log) = (self.keyring()?, self.ledger.keys());
         self.ledger.may_write()?;
         let rotated = if role == Role::Data {
+            if in_use.keys().iter().filter(|key| key.role() == Role::Data).count() >= KEYRING_DATA_KEYS_MAX {
+                return Err(EngineError::Rotation(RotationFault::DataKeysFull));
+            }
             let (replaced, _) = in_use.data();
             let key_id = self.add_key(role, &log, revoke)?;
             Rotated { role, key_id, replaced, until: None, index: None }
@@ -104,7 +113,8 @@ impl Engine {
             self.replace(role, key_id, if revoke.is_some() { KEY_OVERLAP_MIN_MS } else { overlap_ms }, revoke, &in_use, &log)?
         };
         let subject = format!("rotate {} {} {}", role.name(), rotated.replaced, rotated.key_id);
-        self.record(by, Act::KeysUsed, &subject, revoke.map_or(DONE, Withdrawal::name))?;
+        let recorded = self.record(by, Act::KeysUsed, &subject, revoke.map_or(DONE, Withdrawal::name));
+        recorded.map_err(|error| EngineError::Unrecorded { done: subject, error: Box::new(error) })?;
         Ok(rotated)
     }
 
@@ -125,7 +135,9 @@ impl Engine {
         let record = record.ok_or(EngineError::Rotation(RotationFault::NotLogged))?;
         let event = issue::event_of(&EventData::Key(record), random()?, &in_use);
         let index = self.log_keys(vec![event])?;
-        self.record(by, Act::KeysUsed, &format!("revoke {} {key_id}", record.role().name()), reason.name())?;
+        let subject = format!("revoke {} {key_id}", record.role().name());
+        let recorded = self.record(by, Act::KeysUsed, &subject, reason.name());
+        recorded.map_err(|error| EngineError::Unrecorded { done: subject, error: Box::new(error) })?;
         Ok(index)
     }
 
@@ -136,6 +148,10 @@ impl Engine {
         let path = keyring_path(self.ledger.directory());
         let failed = |error| EngineError::Keyring { path: path.clone(), error };
         let ring = passkey.open(&read_bounded(&path, KEY_FILE_BYTES_MAX)?).map_err(failed)?;
+        // An older file that was put back would be written again without the keys that came since, and nothing else has those.
+        if let Some(lost) = self.keyring()?.keys().iter().find(|held| ring.keys().iter().all(|key| key.key_id() != held.key_id())) {
+            return Err(EngineError::Rotation(RotationFault::OlderFile(lost.key_id())));
+        }
         let left = ring.unnamed(role, log).filter(|_| revoke != Some(Withdrawal::Compromised)).map(SecretKey::key_id);
         let (ring, key_id) = match left {
             Some(left) => (ring, left),

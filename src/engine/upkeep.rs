@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::{Config, Engine, EngineError, keyring_path, random, read_bounded, read_keyring, replace_private};
 use crate::codec::event::{EventData, Notice};
-use crate::crypto::keyring::Keyring;
+use crate::crypto::keyring::{Keyring, PublicKeys};
 use crate::crypto::note::Checkpoint;
+use crate::domain::time::UnixMillis;
 use crate::issue;
 use crate::ledger::{self, Backup, BackupError, Examination, Home, Ledger, LedgerError, Opening, Reopening, Restored, StoreSizes, Symptom};
 use crate::limits::{KEY_FILE_BYTES_MAX, PROOF_FILE_BYTES_MAX, REASON_BYTES_MAX};
@@ -85,7 +86,9 @@ impl Engine {
             clock: Arc::clone(&config.clock),
             observer: config.observer.clone(),
         };
-        Ok(Ledger::reopen(Reopening { opening, log_id: random()?, reason: reason.to_owned(), sign: &sign })?)
+        let (now, seed) = ((config.clock)(), random()?);
+        let keys = |keyring: &Keyring, log: &PublicKeys, end: UnixMillis| issue::lost_keys(keyring, log, end, now, &seed);
+        Ok(Ledger::reopen(Reopening { opening, log_id: random()?, reason: reason.to_owned(), sign: &sign, keys: &keys })?)
     }
 }
 

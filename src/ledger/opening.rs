@@ -17,9 +17,10 @@ use super::tables::{Heads, Meta};
 use super::value::HeadRecord;
 use super::{Clock, Ledger, LedgerError, Observer, Outcome, SealedEvent, Shared, Signer, Submission};
 use crate::codec::event::{EventData, Notice};
-use crate::crypto::keyring::Keyring;
+use crate::crypto::keyring::{Keyring, PublicKeys};
 use crate::crypto::merkle;
 use crate::crypto::note::{Checkpoint, Origin};
+use crate::domain::time::UnixMillis;
 
 /// What a new ledger needs.
 pub struct Creation {
@@ -64,6 +65,8 @@ pub struct Reopening<'a> {
     pub reason: String,
     /// Signs the notice with the authority's key.
     pub sign: &'a dyn Fn(&EventData, &Keyring) -> SealedEvent,
+    /// Signs what is said anew of keys that the log lost, if anything is: of those at hand, and as of this time the log ends.
+    pub keys: &'a dyn Fn(&Keyring, &PublicKeys, UnixMillis) -> Vec<SealedEvent>,
 }
 
 impl Ledger {
@@ -155,6 +158,7 @@ impl Ledger {
             Some(
                 obstacle @ (Obstacle::KeysLocked
                 | Obstacle::LockUnreadable { .. }
+                | Obstacle::LockUnnamed { .. }
                 | Obstacle::LockForeign { .. }
                 | Obstacle::LockAhead { .. }
                 | Obstacle::TwoHistories { .. }
@@ -172,7 +176,7 @@ impl Ledger {
     /// Goes on from a copy that is older than what was signed: under another origin, beginning with a signed notice that names both origins, so that
     /// nobody can be shown two histories under one name. What was signed beyond this copy is lost until it is submitted again.
     pub fn reopen(reopening: Reopening<'_>) -> Result<(u64, Notice), LedgerError> {
-        let Reopening { opening, log_id, reason, sign } = reopening;
+        let Reopening { opening, log_id, reason, sign, keys } = reopening;
         let Opening { home, sizes, keyring, clock, observer } = opening;
         let keyring = keyring.ok_or_else(|| LedgerError::Stopped(Obstacle::KeysLocked.to_string()))?;
         let store = Arc::new(Store::open(&home, sizes, Access::Write)?);
@@ -191,7 +195,7 @@ impl Ledger {
         let lost = match lock.read()?.filter(|_| in_lock) {
             Some(note) => match recovery::open_lock(&note, &recovered.origins, &recovered.keys, Some(&keyring)) {
                 Ok(locked) => obstacle.is_behind().then_some((locked.size, locked.root)),
-                Err(LockFault::Foreign(_) | LockFault::Unreadable(_)) => None,
+                Err(LockFault::Foreign(_) | LockFault::Unnamed(_) | LockFault::Unreadable(_)) => None,
             },
             None => None,
         };
@@ -200,13 +204,14 @@ impl Ledger {
         let origin = previous.succeeded_by(log_id);
         let notice = Notice { previous, size, root, lost, origin: origin.clone(), reason };
         let event = sign(&EventData::Reopen(notice.clone()), &keyring);
+        let keys = keys(&keyring, &recovered.keys, UnixMillis(recovered.head.time_ms));
 
         let front = recovered.front(Some(&keyring));
         let shared = Arc::new(Shared::new(front, Some(Arc::clone(&keyring)), None));
         let tools = Tools { store, shared: Arc::clone(&shared), lock, signer: Signer { origin, keyring }, clock, observer };
         let committer = Committer::new(&tools);
         let mut decider = Decider::new(tools, Head::of(recovered));
-        sequencer::log_notice(&mut decider, &committer, event)?;
+        sequencer::log_notice(&mut decider, &committer, event, keys)?;
         place::settle(&home)?;
         cosigned::settle_dispute(&home)?;
         Ok((size, notice))

@@ -25,7 +25,7 @@ use crate::codec::leaf::Leaf;
 use crate::crypto::crossfoot::Crossfoot;
 use crate::crypto::keyring::{Enrolled, Keyring, PublicKeys};
 use crate::crypto::merkle::{self, Tree};
-use crate::crypto::note::{Checkpoint, Note, Origin};
+use crate::crypto::note::{Checkpoint, Note, NoteError, Origin};
 use crate::crypto::sign::PublicKey;
 use crate::domain::number::InvoiceId;
 use crate::domain::time::UnixMillis;
@@ -160,6 +160,10 @@ fn read(store: &Store, size: u64, head: HeadRecord, keyring: Option<&Keyring>) -
     let (origins, keys) = (Origins::read(store)?, Arc::new(public_keys(store)?));
     let broken = |reason: String| LedgerError::Checkpoint { size, reason };
     let checkpoint = open_checkpoint(&head.note, origins.at(size), &keys, keyring).map_err(broken)?;
+    let lasting = |key: &Enrolled, size| key.is_sound_of_size(size) && key.lasted_beyond(UnixMillis(head.time_ms));
+    if keys.names(Role::Checkpoint) && keys.open_checkpoint(&head.note, origins.at(size), lasting).is_err() {
+        return Err(broken("it is signed by a key whose time was over".into()));
+    }
     let tree = rebuild_tree(store, size)?;
     let crossfoot = rebuild_crossfoot(store, size)?;
     if !planted(Bug::TrustTornFrame) {
@@ -207,6 +211,19 @@ pub enum Obstacle {
         path: PathBuf,
         /// What is wrong.
         reason: String,
+    },
+    /// The record of this log, signed by a key that neither the log here nor the key file knows.
+    #[error(
+        "the lock record {path} is at {locked}, signed by a checkpoint key that the log of this copy, which ends at {here}, does not name: the copy is \
+         probably older than a rotation of that key; bring back the newest copy, or, if it is lost, run `fapiao ledger reopen`", path = path.display()
+    )]
+    LockUnnamed {
+        /// Where it is.
+        path: PathBuf,
+        /// Leaves of this copy.
+        here: u64,
+        /// Leaves that the record says were signed.
+        locked: u64,
     },
     /// The record of another log.
     #[error("the lock record {path} belongs to another log, {origin}", path = path.display())]
@@ -291,7 +308,18 @@ pub enum Obstacle {
 impl Obstacle {
     /// Whether it is known that more, or something else, was signed than this copy has, so that what it says may be out of date.
     pub fn is_behind(&self) -> bool {
-        matches!(self, Obstacle::LockAhead { .. } | Obstacle::TwoHistories { .. } | Obstacle::Disputed { .. })
+        match self {
+            Obstacle::LockAhead { .. } | Obstacle::TwoHistories { .. } | Obstacle::Disputed { .. } => true,
+            Obstacle::LockUnnamed { here, locked, .. } => locked > here,
+            Obstacle::KeysLocked
+            | Obstacle::LockMissing { .. }
+            | Obstacle::LockUnreadable { .. }
+            | Obstacle::LockForeign { .. }
+            | Obstacle::LockBehind { .. }
+            | Obstacle::NoKey { .. }
+            | Obstacle::Copied { .. }
+            | Obstacle::Unsaid { .. } => false,
+        }
     }
 }
 
@@ -332,6 +360,7 @@ pub(super) fn lock_obstacle(
     let locked = match open_lock(&note, origins, keys, keyring) {
         Ok(locked) => locked,
         Err(LockFault::Foreign(origin)) => return Ok(Some(Obstacle::LockForeign { path, origin })),
+        Err(LockFault::Unnamed(locked)) => return Ok(Some(Obstacle::LockUnnamed { path, here: head.size, locked })),
         Err(LockFault::Unreadable(reason)) => return Ok(Some(Obstacle::LockUnreadable { path, reason })),
     };
     let (here, size) = (head.size, locked.size);
@@ -352,6 +381,8 @@ pub(super) fn lock_obstacle(
 /// Why a lock record cannot be used.
 pub(super) enum LockFault {
     Foreign(Origin),
+    /// Signed by keys that nobody here knows; the size that it states.
+    Unnamed(u64),
     Unreadable(String),
 }
 
@@ -361,7 +392,22 @@ pub(super) fn open_lock(note: &str, origins: &Origins, keys: &PublicKeys, keyrin
     if !origins.contains(&stated.origin) {
         return Err(LockFault::Foreign(stated.origin));
     }
-    open_checkpoint(note, &stated.origin, keys, keyring).map_err(LockFault::Unreadable)
+    let origin = &stated.origin;
+    let reason = match open_checkpoint(note, origin, keys, keyring) {
+        Ok(locked) => return Ok(locked),
+        Err(reason) => reason,
+    };
+    let signed_by = |public: &[u8; 32]| PublicKey::parse(public).map(|key| Checkpoint::open(note, origin, &key));
+    let named = keys.iter().filter(|key| key.record.role() == Role::Checkpoint);
+    if named.into_iter().any(|key| !matches!(Checkpoint::open(note, origin, &key.key), Err(NoteError::NotSignedBy(_)))) {
+        return Err(LockFault::Unreadable(reason));
+    }
+    // A log that was put back may be older than a rotation; the key file is not, and what it has signed is ours.
+    let ours = keyring.into_iter().flat_map(Keyring::keys).filter(|key| key.role() == Role::Checkpoint && keys.get(key.key_id()).is_none());
+    match ours.filter_map(|key| signed_by(&key.public()?).ok()?.ok()).next() {
+        Some((locked, _)) => Ok(locked),
+        None => Err(LockFault::Unnamed(stated.size)),
+    }
 }
 
 /// Brings a lock record that is one frame behind up to the newest head, durably. One that reads as if it were there already is synced all the same:

@@ -664,7 +664,8 @@ fn a_log_of_several_names_is_checked_under_each() {
         observer: None,
     };
     for name in [1, 2] {
-        Ledger::reopen(Reopening { opening: opening(), log_id: [name; 8], reason: "lost".to_owned(), sign: &sign }).expect("reopened");
+        Ledger::reopen(Reopening { opening: opening(), log_id: [name; 8], reason: "lost".to_owned(), sign: &sign, keys: &|_, _, _| Vec::new() })
+            .expect("reopened");
         let engine = site.open().expect("open");
         logged(submit(&engine, &generated(Kind::Special, 70, 70 + u32::from(name))));
         drop(engine);

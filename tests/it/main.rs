@@ -23,6 +23,7 @@ mod http_limits;
 mod http_roles;
 mod integrate;
 mod issuer_signature;
+mod key_faults;
 mod keys;
 mod ledger;
 mod load;

@@ -11,6 +11,7 @@ use super::verify::charge;
 use crate::channel::problem::{Kind, Problem};
 use crate::codec::tile::{Row, TileName, bundle};
 use crate::crypto::hash;
+use crate::ledger::Ledger;
 
 /// A tile never changes once there is one, nor does the beginning of one.
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
@@ -18,12 +19,7 @@ const FOR_EVER: &str = "public, max-age=31536000, immutable";
 /// `GET /checkpoint`.
 pub(super) fn checkpoint(request: &Request) -> Handled {
     let ledger = request.site.engine.ledger();
-    // Of a copy that does not sign nobody knows that it is the newest: its checkpoint may be older than one that was told before.
-    if ledger.obstacle().is_some() {
-        let zh = "此副本不签名，不公布检查点，请联系管理员";
-        let en = "this copy does not sign, and so publishes no checkpoint; its administrator knows";
-        return Err(Problem::because(Kind::Unavailable, zh, en).after(60).into());
-    }
+    refuse_unsigned(ledger)?;
     let Some(note) = request.site.engine.checkpoint() else {
         let en = "no checkpoint has been cosigned by enough witnesses yet";
         return Err(Problem::because(Kind::Unavailable, "尚无检查点得到足够的见证联署", en).after(1).into());
@@ -32,6 +28,17 @@ pub(super) fn checkpoint(request: &Request) -> Handled {
     let tag = format!("\"{}\"", HEXLOWER.encode(&hash::sha256(&[note.as_bytes()])));
     let reply = if request.knows(&tag) { Reply::new(PLAIN, "").status(StatusCode::NOT_MODIFIED) } else { Reply::new(PLAIN, note) };
     Ok(reply.header(CACHE_CONTROL, "no-cache").header(ETAG, tag))
+}
+
+/// Of a copy that does not sign nobody knows that it is the newest: its checkpoint may be older than one that was told before, or one that a crash kept out
+/// of the lock record and that nobody was ever told.
+pub(super) fn refuse_unsigned(ledger: &Ledger) -> Result<(), Problem> {
+    if ledger.obstacle().is_none() {
+        return Ok(());
+    }
+    let zh = "此副本不签名，不公布检查点，请联系管理员";
+    let en = "this copy does not sign, and so publishes no checkpoint; its administrator knows";
+    Err(Problem::because(Kind::Unavailable, zh, en).after(60))
 }
 
 /// `GET /tile/<level>/<n>[.p/<w>]` and `GET /tile/entries/<n>[.p/<w>]`.

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{CACHE_CONTROL, ETAG};
 
+use super::log::refuse_unsigned;
 use super::operation::{Fault, Handled};
 use super::reply::{BYTES, Reply};
 use super::request::Request;
@@ -89,6 +90,7 @@ pub(super) async fn consistency(request: Request) -> Handled {
 
 /// The signed checkpoint of this size; only commits publish one, so otherwise it is said which are nearest.
 fn checkpoint_at(ledger: &Ledger, size: u64) -> Result<String, Fault> {
+    refuse_unsigned(ledger)?;
     if let Some(note) = ledger.checkpoint_at(size)? {
         return Ok(note);
     }

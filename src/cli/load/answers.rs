@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::drafts::Expected;
 use crate::channel::{keys, receipt};
 use crate::codec::canonical;
-use crate::crypto::keyring::PublicKeys;
+use crate::crypto::keyring::{Logged, PublicKeys};
 use crate::crypto::note::Origin;
 use crate::issue;
 use crate::ledger::{Origins, Sealed};
@@ -136,7 +136,8 @@ impl Verifier {
         if !same {
             return Err(wrong("the receipt of another invoice".into()));
         }
-        issue::is_acknowledged(&full.receipt, &self.keys, &self.origins).map_err(|fault| wrong(format!("receipt: {fault}")))?;
+        issue::is_acknowledged(&full.receipt, &self.keys, &self.origins, Logged::At(full.receipt.index))
+            .map_err(|fault| wrong(format!("receipt: {fault}")))?;
         let code = value.get("signed_qr").and_then(Value::as_str).ok_or_else(|| wrong("no signed QR code".into()))?;
         Ok(code.to_owned())
     }

@@ -253,12 +253,15 @@ impl Decider {
     }
 
     /// A frame that holds nothing but the notice of a reopened ledger.
-    pub(super) fn close_notice(&mut self, notice: SealedEvent) -> Result<Work, LedgerError> {
+    pub(super) fn close_notice(&mut self, notice: SealedEvent, keys: Vec<SealedEvent>) -> Result<Work, LedgerError> {
         let index = self.pending.first_index;
-        self.place(vec![decide::unplaced(Event::Reopen, None, None, [0; 32], notice)], index, (self.tools.clock)())?;
+        let mut entries = vec![decide::unplaced(Event::Reopen, None, None, [0; 32], notice)];
+        entries.extend(keys.into_iter().map(|event| decide::unplaced(Event::Key, None, None, [0; 32], event)));
+        let size = index + entries.len() as u64;
+        self.place(entries, index, (self.tools.clock)())?;
         let root = agreed_root(&self.tree, &self.crossfoot)?;
-        let pending = std::mem::replace(&mut self.pending, Pending::new(1, index + 1));
-        Ok(self.sign(pending, index + 1, root))
+        let pending = std::mem::replace(&mut self.pending, Pending::new(1, size));
+        Ok(self.sign(pending, size, root))
     }
 
     fn sign(&self, pending: Pending, size: u64, root: merkle::Hash) -> Work {

@@ -72,8 +72,13 @@ pub(super) fn start(tools: Tools, head: Head) -> std::io::Result<(Sender<Job>, V
 }
 
 /// Logs the notice of a reopened ledger as a frame of its own, without threads.
-pub(super) fn log_notice(decider: &mut Decider, committer: &Committer, notice: super::SealedEvent) -> Result<(), super::LedgerError> {
-    let work = decider.close_notice(notice)?;
+pub(super) fn log_notice(
+    decider: &mut Decider,
+    committer: &Committer,
+    notice: super::SealedEvent,
+    keys: Vec<super::SealedEvent>,
+) -> Result<(), super::LedgerError> {
+    let work = decider.close_notice(notice, keys)?;
     committer.write(&work)?;
     committer.lock(&work)
 }

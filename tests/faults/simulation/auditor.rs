@@ -75,7 +75,7 @@ impl Standing {
             None => Standing::Signs,
             Some(Obstacle::KeysLocked) => Standing::KeysLocked,
             Some(Obstacle::LockMissing { .. }) => Standing::LockMissing,
-            Some(Obstacle::LockUnreadable { .. }) => Standing::LockUnreadable,
+            Some(Obstacle::LockUnreadable { .. } | Obstacle::LockUnnamed { .. }) => Standing::LockUnreadable,
             Some(Obstacle::LockForeign { .. }) => Standing::LockForeign,
             Some(Obstacle::LockAhead { .. }) => Standing::LockAhead,
             Some(Obstacle::LockBehind { .. }) => Standing::LockBehind,

@@ -211,7 +211,7 @@ impl World {
         self.doing = Doing::Reopening;
         let reason = notice.reason.clone();
         let sign = |data: &EventData, keyring: &Keyring| issue::event_of(data, salt, keyring);
-        let reopened = Ledger::reopen(Reopening { opening: self.opening(), log_id, reason, sign: &sign });
+        let reopened = Ledger::reopen(Reopening { opening: self.opening(), log_id, reason, sign: &sign, keys: &|_, _, _| Vec::new() });
         self.say(|| format!("reopen: {}", said(&reopened)));
         match reopened {
             Ok((at, said)) => {
