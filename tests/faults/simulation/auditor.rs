@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fapiao::codec::event::{EventData, Role};
-use fapiao::crypto::body::Kept;
+use fapiao::crypto::body;
 use fapiao::crypto::keyring::Keyring;
 use fapiao::crypto::merkle;
 use fapiao::crypto::note::{Checkpoint, Note};
@@ -82,7 +82,7 @@ impl Standing {
             Some(Obstacle::TwoHistories { .. }) => Standing::TwoHistories,
             Some(Obstacle::Copied { .. }) => Standing::Copied,
             Some(Obstacle::Unsaid { .. }) => Standing::Unsaid,
-            Some(obstacle @ Obstacle::NoKey { .. }) => panic!("{obstacle}"),
+            Some(obstacle @ (Obstacle::NoKey { .. } | Obstacle::Disputed { .. })) => panic!("{obstacle}"),
         }
     }
 
@@ -412,7 +412,7 @@ impl Auditor {
                 let leaf = ledger.leaf(at)?;
                 wrong(leaf.as_ref() == self.shown(at).map(|entry| &entry.leaf), || format!("leaf {at} is {leaf:?}"))?;
                 let body = ledger.body(at)?;
-                let expected = self.shown(at).and_then(|entry| entry.body.clone()).map(Kept::Sealed);
+                let expected = self.shown(at).and_then(|entry| entry.body.clone()).map(body::Kept::Sealed);
                 wrong(body == expected, || format!("the body of {at} is another"))?;
             }
             5 if size > 0 => {
