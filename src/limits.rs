@@ -173,6 +173,19 @@ pub const COUNTS_PENDING_IN_TROUBLE_MAX: usize = 1_000_000;
 /// How long a count may wait for the disk, in milliseconds: half of the second that is promised.
 pub const COUNT_FLUSH_MS: u64 = 500;
 
+/// Answers under one root, at most; with more, the next root does not wait for its hour. Their hashes, 512 KiB, are read and hashed to prove one of them:
+/// about 10 ms.
+pub const ANSWERS_PER_ROOT_MAX: usize = 16_384;
+
+/// Roots shown for one time, at most: with all hashes below them, which is what an answer is looked for among, below 20 MiB.
+pub const ANSWER_ROOTS_MAX: usize = 16;
+
+/// How long a signed answer waits for its root, in milliseconds, if nobody says otherwise: an hour.
+pub const ANSWERS_INTERVAL_MS: u64 = 3_600_000;
+
+/// How often it is seen whether a root over answers is due, in milliseconds, and one that could not be logged is tried again.
+pub const ANSWERS_LOOK_MS: u64 = 30_000;
+
 /// Rows of a table read at once: at most 1,024 x 8 KiB of tiles, of anything else below 2 MiB, so that the database is never held for long.
 pub const SCAN_PAGE_ROWS: usize = 1_024;
 

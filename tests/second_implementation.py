@@ -9,11 +9,12 @@ Without arguments it reads requests from standard input, one JSON object per lin
   encode             draft, check_code, salt, authority_seed, tag_key, host, perhaps issuer_seed
   decode             face, rest
   decode_qr          text, public_key
-  event              event (3-7, 14), data, salt, authority_seed
-  decode_event       event (3-7, 14), data in bytes
+  event              event (3-8, 13, 14), data, salt, authority_seed
+  decode_event       event (3-8, 13, 14), data in bytes
                        3 {id: {code, number}, day}        4 {id, mark}        5 {taxpayer, kind, code, first, last}
                        6 {code, first, last, mark}        7 {algorithm, role, key_id, public_key, valid_from, valid_until or null,
                                                                 perhaps reason}
+                       8 {first, count, root, earliest, latest}
                        a mark is its number or lost, stolen, abnormal, blank_void, lifted, red_before_import
   leaf               event, kind, flags, time_ms, ref_index or null, id_tag, commit, key_id
   decode_leaf        leaf
@@ -22,6 +23,7 @@ Without arguments it reads requests from standard input, one JSON object per lin
   verify_checkpoint  note, origin, public_key
   answer             verdict, query_digest (or query: {code, number, date, amount, check, total, seller_id, buyer_id} or {text}), origin, size, root, time,
                      times_verified, first_verified or null, commit or null, remaining {amount, tax} or null, seed
+  answers            first, answers: list of {answer, signature, time}
   classic_qr         text
 
 Byte strings are hexadecimal. What is malformed gives {"error": …}. With --self-test it checks itself and exits.
@@ -988,7 +990,13 @@ def event_data(event: int, data: Values) -> bytes:
         return b"\1" + kept + write_opt(beyond) + write_text(str_in(data, "origin")) + write_text(reason)
     if event == 13:
         return b"\1" + int_in(data, "made", 8) + int_in(data, "size", 8) + int_in(data, "tokens", 4) + hex_in(data, "digest", 32)
-    need(event == 7, "event: not 3 to 7, 13 or 14")
+    if event == 8:
+        first, count = int_in(data, "first", 8), int_in(data, "count", 4)
+        earliest, latest = int_in(data, "earliest", 8), int_in(data, "latest", 8)
+        need(any(count) and int.from_bytes(first, "big") + int.from_bytes(count, "big") <= ALL_ONES, "count: none, or more than can be counted")
+        need(earliest <= latest, "latest: before earliest")
+        return b"\1" + first + count + hex_in(data, "root", 32) + earliest + latest
+    need(event == 7, "event: not 3 to 8, 13 or 14")
     algorithm, role = int_in(data, "algorithm", 1), int_in(data, "role", 1)
     need(algorithm == b"\1" and role[0] in (1, 2, 3, 6), "algorithm or role: not of a public key")
     public, identity = hex_in(data, "public_key", 32), hex_in(data, "key_id", 8)
@@ -1030,6 +1038,9 @@ def read_event_data(event: int, data: bytes) -> Values:
         values["valid_until"] = None if until == ALL_ONES else until
         if version == 2:
             values["reason"] = reader.uint(1)
+    elif event == 8:
+        values |= {"first": reader.uint(8), "count": reader.uint(4), "root": reader.take(32).hex()}
+        values |= {"earliest": reader.uint(8), "latest": reader.uint(8)}
     elif event == 13:
         values |= {"made": reader.uint(8), "size": reader.uint(8), "tokens": reader.uint(4), "digest": reader.take(32).hex()}
     elif event == 14:
@@ -1061,7 +1072,7 @@ def op_leaf(request: Values) -> Values:
     need(flags in (b"\0\0", b"\0\1"), "flags: unknown bit")
     tag, reference = hex_in(request, "id_tag", 32), u64_or_ones(request, "ref_index")
     need(event[0] <= 4 or not any(tag), "id_tag: not zeros")
-    if event[0] <= 7 or event[0] == 14:
+    if event[0] <= 8 or event[0] == 14:
         need((reference != b"\xff" * 8) == (event[0] in (2, 3, 4)), "ref_index: does not suit the event")
     head = b"\0\1" + event + bytes([kind]) + b"\0\0" + flags
     leaf = head + int_in(request, "time_ms", 8) + reference + tag + hex_in(request, "commit", 32) + hex_in(request, "key_id", 8)
@@ -1137,6 +1148,21 @@ def op_answer(request: Values) -> Values:
     return {"answer": answer.hex(), "signature": sign(hex_in(request, "seed", 32), answer).hex()}
 
 
+def op_answers(request: Values) -> Values:
+    """Data of the event that tells of these answers, what stands for each, and the path from each to the root."""
+    answers = request["answers"]
+    need(isinstance(answers, list) and answers, "answers: not a list, or empty")
+    signed = [hex_in(one, "answer") + hex_in(one, "signature", 64) for one in answers]
+    root, paths = tree(signed)
+    times = [int.from_bytes(int_in(one, "time", 8), "big") for one in answers]
+    said = {"first": request["first"], "count": len(answers), "root": root.hex(), "earliest": min(times), "latest": max(times)}
+    return {
+        "data": event_data(8, said).hex(),
+        "hashes": [leaf_hash(one).hex() for one in signed],
+        "paths": [[node.hex() for node in path] for path in paths],
+    }
+
+
 def op_revocations(request: Values) -> Values:
     """A signed revocation list of these commits, and back."""
     commits = request["commits"]
@@ -1163,7 +1189,7 @@ def op_classic_qr(request: Values) -> Values:
 OPERATIONS: dict[str, Callable[[Values], Values]] = {
     "encode": op_encode, "decode": op_decode, "decode_qr": op_decode_qr, "event": op_event, "decode_event": op_decode_event,
     "leaf": op_leaf, "decode_leaf": op_decode_leaf, "tree": op_tree, "checkpoint": op_checkpoint,
-    "verify_checkpoint": op_verify_checkpoint, "answer": op_answer, "revocations": op_revocations, "classic_qr": op_classic_qr,
+    "verify_checkpoint": op_verify_checkpoint, "answer": op_answer, "answers": op_answers, "revocations": op_revocations, "classic_qr": op_classic_qr,
 }  # fmt: skip
 
 

@@ -29,6 +29,7 @@ pub(super) struct Configuration {
     pub(super) tls: Tls,
     pub(super) revocations: Revocations,
     pub(super) witness: Witness,
+    pub(super) answers: Answers,
     pub(super) quota: Quota,
     pub(super) log: Log,
 }
@@ -93,6 +94,13 @@ pub(super) struct Witness {
     pub(super) ca: Option<PathBuf>,
     /// Seconds from one round to the next.
     pub(super) seconds: Bounded<1, 3_600>,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Answers {
+    /// Minutes that a signed answer waits at most for the root that the log tells of it.
+    pub(super) minutes: Bounded<1, 1_440>,
 }
 
 /// Questions per minute and at once; 0 per minute is no limit.
@@ -227,6 +235,12 @@ impl Default for Revocations {
 impl Default for Witness {
     fn default() -> Self {
         Witness { policy: None, ca: None, seconds: Bounded(1) }
+    }
+}
+
+impl Default for Answers {
+    fn default() -> Self {
+        Answers { minutes: Bounded(60) }
     }
 }
 

@@ -24,7 +24,7 @@ use crate::channel::http::{Host, Listening, RequestLog, Served, Server, Settings
 use crate::crypto::policy::Policy;
 use crate::engine::{Config, Engine, EngineError, keyring_path, now, random, read_bounded};
 use crate::ledger::{Observer, Stage, StoreSizes};
-use crate::limits::{HTTP_BLOCKING_THREADS, POLICY_BYTES_MAX, REVOCATIONS_LOOK_MS, TLS_LOOK_SECS};
+use crate::limits::{ANSWERS_LOOK_MS, HTTP_BLOCKING_THREADS, POLICY_BYTES_MAX, REVOCATIONS_LOOK_MS, TLS_LOOK_SECS};
 use crate::metrics::Metrics;
 
 const AFTER_HELP: &str = "\
@@ -84,6 +84,7 @@ impl Serve {
                 block_cache: usize::try_from(configuration.storage.block_cache_mib.get()).unwrap_or(usize::MAX) << 20,
                 wal: u64::from(configuration.storage.wal_mib.get()) << 20,
             },
+            answers_interval_ms: u64::from(configuration.answers.minutes.get()) * 60_000,
             quotas: configuration.quota.policies(),
             observer: Some(commits(&metrics)),
             ..Config::new(&directory, passphrase)
@@ -189,13 +190,17 @@ impl Front {
         let engine = Arc::new(engine);
         watch(&self.runtime, &engine, &configuration.witness)?;
         let site = Arc::new(Site::new(Arc::clone(&engine), metrics, settings, u32::from_be_bytes(random()?)));
-        let lists = Lists::keep(&engine, configuration.revocations.minutes.get())?;
+        let lists = Regular::lists(&engine, configuration.revocations.minutes.get())?;
+        let roots = Regular::roots(&engine)?;
         let size = engine.ledger().published().size;
         self.host(site, |address, threads| {
             tracing::info!(%address, threads, size, "listening");
             ready(address)
         })?;
-        drop(lists);
+        drop((lists, roots));
+        if engine.ledger().may_write().is_ok() {
+            log_answers(&engine);
+        }
         // The ledger finishes what it has taken in.
         drop(engine);
         tracing::info!("the ledger is closed");
@@ -255,14 +260,15 @@ fn watch(runtime: &tokio::runtime::Runtime, engine: &Arc<Engine>, configuration:
     Ok(())
 }
 
-/// The thread that makes a revocation list every so often; it ends with this value.
-struct Lists {
+/// A thread that does something every so often; it ends with this value.
+struct Regular {
     stop: Option<crossbeam_channel::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Lists {
-    fn keep(engine: &Arc<Engine>, minutes: u32) -> Result<Lists, Failure> {
+impl Regular {
+    /// Makes revocation lists.
+    fn lists(engine: &Arc<Engine>, minutes: u32) -> Result<Regular, Failure> {
         let (stop, told) = crossbeam_channel::bounded::<()>(0);
         let (engine, interval_ms) = (Arc::clone(engine), u64::from(minutes) * 60_000);
         let thread = std::thread::Builder::new().name("revocations".into()).spawn(move || {
@@ -287,11 +293,40 @@ impl Lists {
                 };
             }
         })?;
-        Ok(Lists { stop: Some(stop), thread: Some(thread) })
+        Ok(Regular { stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// Has the log tell of signed answers.
+    fn roots(engine: &Arc<Engine>) -> Result<Regular, Failure> {
+        let (stop, told) = crossbeam_channel::bounded::<()>(0);
+        let engine = Arc::clone(engine);
+        let thread = std::thread::Builder::new().name("answers".into()).spawn(move || {
+            let mut wait_ms = 0;
+            while told.recv_timeout(Duration::from_millis(wait_ms)) == Err(RecvTimeoutError::Timeout) {
+                wait_ms = match engine.answers_due_in() {
+                    Ok(Some(0)) if engine.ledger().may_write().is_ok() => {
+                        log_answers(&engine);
+                        ANSWERS_LOOK_MS
+                    }
+                    Ok(Some(due_ms)) if due_ms > 0 => due_ms.min(ANSWERS_LOOK_MS),
+                    // What keeps it from being read keeps it from being logged, which is tried again.
+                    Ok(Some(_) | None) | Err(_) => ANSWERS_LOOK_MS,
+                };
+            }
+        })?;
+        Ok(Regular { stop: Some(stop), thread: Some(thread) })
     }
 }
 
-impl Drop for Lists {
+fn log_answers(engine: &Engine) {
+    match engine.log_answers() {
+        Ok(0) => {}
+        Ok(answers) => tracing::info!(answers, size = engine.ledger().published().size, "the log tells of signed answers"),
+        Err(error) => tracing::warn!(%error, "the log could not be told of signed answers"),
+    }
+}
+
+impl Drop for Regular {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {

@@ -74,6 +74,10 @@ impl Verify {
             let signed = engine.sign_answer(&question, &answer)?;
             write_proof(path, &proof::to_json(&signed, &engine.ledger().keys()))?;
         }
+        if proof.is_some() {
+            // Nobody else will for as long as nobody opens the ledger.
+            engine.log_answers()?;
+        }
         print(json, &answer::to_json(&answer), &answer::to_text(&answer))?;
         Ok(exit(answer.verdict))
     }

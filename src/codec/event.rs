@@ -302,10 +302,46 @@ pub enum EventData {
     },
     /// A public key.
     Key(KeyRecord),
+    /// Root over answers that were signed.
+    AnswersRoot(AnswersNotice),
     /// A revocation list that was published.
     RevocationList(ListNotice),
     /// Why and where the log goes on under another origin.
     Reopen(Notice),
+}
+
+/// What is said to everybody of answers that were signed one after the other, so that nobody who steals the key can add to them later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnswersNotice {
+    /// Number of the first of them: that of all answers before.
+    pub first: u64,
+    /// How many they are: not none.
+    pub count: u32,
+    /// RFC 6962 root over them. It hides them: each ends in a signature that nobody can guess who does not have the key.
+    pub root: [u8; 32],
+    /// Time of the earliest.
+    pub earliest: UnixMillis,
+    /// Time of the latest.
+    pub latest: UnixMillis,
+}
+
+impl AnswersNotice {
+    /// `None` without any answer, with more than can be counted, or with times in the wrong order.
+    pub fn new(first: u64, count: u32, root: [u8; 32], times: (UnixMillis, UnixMillis)) -> Option<AnswersNotice> {
+        let (earliest, latest) = times;
+        let is_one = count > 0 && first.checked_add(u64::from(count)).is_some() && earliest <= latest;
+        is_one.then_some(AnswersNotice { first, count, root, earliest, latest })
+    }
+
+    /// Number of the next answer after them.
+    pub fn end(&self) -> u64 {
+        self.first.saturating_add(u64::from(self.count))
+    }
+
+    /// Whether an answer of this time may be among them.
+    pub fn spans(&self, time: UnixMillis) -> bool {
+        (self.earliest..=self.latest).contains(&time)
+    }
 }
 
 /// What is said to everybody of a revocation list, so that none can be shown to some and denied to others.
@@ -347,6 +383,7 @@ impl EventData {
             EventData::Allot(_) => Event::Allot,
             EventData::AllotmentStatus { .. } => Event::AllotmentStatus,
             EventData::Key(_) => Event::Key,
+            EventData::AnswersRoot(_) => Event::AnswersRoot,
             EventData::RevocationList(_) => Event::RevocationList,
             EventData::Reopen(_) => Event::Reopen,
         }
@@ -362,6 +399,7 @@ impl EventData {
             | EventData::Allot(_)
             | EventData::AllotmentStatus { .. }
             | EventData::Key(_)
+            | EventData::AnswersRoot(_)
             | EventData::RevocationList(_)
             | EventData::Reopen(_) => 1,
         });
@@ -380,6 +418,9 @@ impl EventData {
                     Some(reason) => writer.u8(reason as u8),
                     None => &mut writer,
                 }
+            }
+            EventData::AnswersRoot(answers) => {
+                writer.u64(answers.first).u32(answers.count).bytes(&answers.root).u64(answers.earliest.0).u64(answers.latest.0)
             }
             EventData::RevocationList(list) => writer.u64(list.made.0).u64(list.size).u32(list.tokens).bytes(&list.digest),
             EventData::Reopen(notice) => {
@@ -412,6 +453,7 @@ impl EventData {
                     range: read_range(reader)?,
                     mark: read_mark(reader, |mark| matches!(mark, Mark::Lost | Mark::Stolen | Mark::BlankVoid | Mark::Lifted))?,
                 }),
+                Event::AnswersRoot => read_answers(reader).map(EventData::AnswersRoot),
                 Event::RevocationList => Ok(EventData::RevocationList(ListNotice {
                     made: UnixMillis(reader.u64()?),
                     size: reader.u64()?,
@@ -430,17 +472,17 @@ impl EventData {
                         |text| (text.len() <= REASON_BYTES_MAX).then(|| text.to_owned()),
                     )?,
                 })),
-                Event::Issue
-                | Event::Red
-                | Event::Key
-                | Event::AnswersRoot
-                | Event::LotteryManifest
-                | Event::Freeze
-                | Event::Result
-                | Event::ClaimBatch => reader.fault(0, DecodeReason::Reserved),
+                Event::Issue | Event::Red | Event::Key | Event::LotteryManifest | Event::Freeze | Event::Result | Event::ClaimBatch => {
+                    reader.fault(0, DecodeReason::Reserved)
+                }
             }
         })
     }
+}
+
+fn read_answers(reader: &mut Reader<'_>) -> Result<AnswersNotice, DecodeError> {
+    let (first, count, root, earliest) = (reader.u64()?, reader.u32()?, reader.array()?, UnixMillis(reader.u64()?));
+    reader.value("answers", Reader::u64, |latest| AnswersNotice::new(first, count, root, (earliest, UnixMillis(latest))))
 }
 
 fn write_range<'a>(writer: &'a mut Writer, range: &NumberRange) -> &'a mut Writer {

@@ -86,6 +86,11 @@ impl Answer {
     }
 }
 
+/// What stands for a signed answer in the log: the RFC 6962 leaf hash of its bytes and its signature.
+pub fn answer_hash(bytes: &[u8], signature: &[u8; 64]) -> Hash {
+    hash::sha256(&[&[0], bytes, signature])
+}
+
 /// What was asked, as it was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Query<'a> {

@@ -246,6 +246,44 @@ fn split(n: u64) -> u64 {
     1 << (n - 1).ilog2()
 }
 
+/// Root over leaf hashes that lie in memory.
+pub fn root_of(hashes: &[Hash]) -> Hash {
+    match hashes {
+        [] => EMPTY_ROOT,
+        [hash] => *hash,
+        _ => {
+            let (left, right) = halves(hashes);
+            node_hash(&root_of(left), &root_of(right))
+        }
+    }
+}
+
+/// `PATH` of RFC 6962 among leaf hashes that lie in memory, sibling of the leaf first; `None` outside of them.
+pub fn path_of(index: usize, hashes: &[Hash]) -> Option<Vec<Hash>> {
+    let (mut index, mut hashes) = (index, hashes);
+    if index >= hashes.len() {
+        return None;
+    }
+    let mut path = Vec::new();
+    while hashes.len() > 1 {
+        let (left, right) = halves(hashes);
+        if index < left.len() {
+            path.push(root_of(right));
+            hashes = left;
+        } else {
+            path.push(root_of(left));
+            (index, hashes) = (index - left.len(), right);
+        }
+    }
+    path.reverse();
+    Some(path)
+}
+
+/// As RFC 6962 splits two hashes or more.
+fn halves(hashes: &[Hash]) -> (&[Hash], &[Hash]) {
+    hashes.split_at(usize::try_from(split(hashes.len() as u64)).unwrap_or(hashes.len()).min(hashes.len()))
+}
+
 /// Tiles as one proof sees them: each is read once.
 struct Tiles<R, T> {
     read: R,

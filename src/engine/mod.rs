@@ -1,5 +1,6 @@
 //! The one API of the product: wires the floors and decides nothing. The clock and the source of randomness are read here and nowhere below.
 
+mod answers;
 mod asking;
 pub mod audit;
 mod callers;
@@ -23,7 +24,6 @@ use zeroize::Zeroizing;
 use crate::codec::canonical::{self, IssuerSlot};
 use crate::codec::event::{EventData, KeyRecord, Role};
 use crate::codec::leaf::KeyId;
-use crate::codec::proof;
 use crate::crypto::body::{self, Erasure, Kept};
 use crate::crypto::hash::Salt;
 use crate::crypto::keyfile::{self, KdfCost, KeyFileError, Passkey};
@@ -35,13 +35,13 @@ use crate::domain::number::InvoiceId;
 use crate::domain::time::{Day, UnixMillis};
 use crate::issue;
 use crate::ledger::{Creation, Fsck, FsckReport, Home, Ledger, LedgerError, Observer, Opening, Receipt, Sealed, StoreError, StoreSizes, SubmitError};
-use crate::limits::{ISSUE_DAYS_BACK, KEY_FILE_BYTES_MAX};
+use crate::limits::{ANSWERS_INTERVAL_MS, ISSUE_DAYS_BACK, KEY_FILE_BYTES_MAX};
 use crate::verify::answer::Answer;
 use crate::verify::check;
-use crate::verify::query::Question;
 use crate::verify::quota::{Policies, Quota};
 use crate::verify::verdict::Verdict;
 
+pub use answers::{AnswerInLog, Inclusion, LoggedAnswer, LoggedRoot, RootsAround, SignedAnswer};
 pub use asking::{Asked, Counting};
 pub use callers::{EnrolmentFault, Listed, NewCaller, Territory};
 pub use cosigning::Cosigned;
@@ -111,6 +111,9 @@ pub enum EngineError {
     /// An answer of a time at which no answering key counted.
     #[error("no answering key counted at the time of this answer; ask again")]
     NoAnsweringKey,
+    /// A root over answers did not come into the log, or is not where it should be.
+    #[error("the answers could not be told by the log")]
+    AnswersNotLogged,
     /// Somebody cannot be enrolled as a caller.
     #[error(transparent)]
     Enrolment(EnrolmentFault),
@@ -170,6 +173,8 @@ pub struct Config {
     pub kdf: KdfCost,
     /// How old a new invoice's date may be, days.
     pub days_back: u32,
+    /// How long a signed answer waits for the root that the log tells of it, milliseconds.
+    pub answers_interval_ms: u64,
     /// How much anybody may ask.
     pub quotas: Policies,
     /// Told of commits.
@@ -188,6 +193,7 @@ impl Config {
             sizes: StoreSizes::default(),
             kdf: KdfCost::STANDARD,
             days_back: ISSUE_DAYS_BACK,
+            answers_interval_ms: ANSWERS_INTERVAL_MS,
             quotas: Policies::STANDARD,
             observer: None,
             clock: Arc::new(now),
@@ -202,32 +208,6 @@ pub struct FullReceipt {
     pub receipt: Receipt,
     /// Random bytes of rest digest or event commit.
     pub salt: Option<[u8; 16]>,
-}
-
-/// An answer to keep: checked offline against the log's public keys.
-#[derive(Clone, Debug)]
-pub struct SignedAnswer {
-    /// The answer's bytes.
-    pub bytes: Vec<u8>,
-    /// By the answering key.
-    pub signature: [u8; 64],
-    /// Which key.
-    pub key_id: KeyId,
-    /// The signed checkpoint that the answer is about.
-    pub checkpoint: Option<String>,
-    /// Of the invoice in that checkpoint, where one is shown.
-    pub inclusion: Option<Inclusion>,
-}
-
-/// A leaf and its path to a root.
-#[derive(Clone, Debug)]
-pub struct Inclusion {
-    /// Place of the leaf.
-    pub index: u64,
-    /// The leaf.
-    pub leaf: [u8; 96],
-    /// RFC 6962 path.
-    pub path: Vec<[u8; 32]>,
 }
 
 /// What a stored body holds.
@@ -250,6 +230,7 @@ pub struct Engine {
     known_callers: callers::KnownCallers,
     revocations: revocations::Revocations,
     cosigning: cosigning::Cosigning,
+    answering: answers::Answering,
 }
 
 impl std::fmt::Debug for Engine {
@@ -327,7 +308,8 @@ impl Engine {
             observer: config.observer.clone(),
         })?;
         let quota = Quota::new(config.quotas, random()?);
-        Ok(Engine::new(ledger, Some(passkey), host, config.days_back, quota, config.clock))
+        let answering = answers::Answering::every(config.answers_interval_ms);
+        Ok(Engine::new(ledger, Some(passkey), host, config.days_back, quota, answering, config.clock))
     }
 
     /// Opens what [`Engine::create`] made.
@@ -344,10 +326,19 @@ impl Engine {
             observer: config.observer,
         })?;
         let quota = Quota::new(config.quotas, random()?);
-        Ok(Engine::new(ledger, passkey, parse_host(&config.host)?, config.days_back, quota, config.clock))
+        let answering = answers::Answering::every(config.answers_interval_ms);
+        Ok(Engine::new(ledger, passkey, parse_host(&config.host)?, config.days_back, quota, answering, config.clock))
     }
 
-    fn new(ledger: Ledger, passkey: Option<Passkey>, host: Host, days_back: u32, quota: Quota, clock: crate::ledger::Clock) -> Engine {
+    fn new(
+        ledger: Ledger,
+        passkey: Option<Passkey>,
+        host: Host,
+        days_back: u32,
+        quota: Quota,
+        answering: answers::Answering,
+        clock: crate::ledger::Clock,
+    ) -> Engine {
         Engine {
             ledger,
             passkey,
@@ -359,6 +350,7 @@ impl Engine {
             known_callers: callers::KnownCallers::default(),
             revocations: revocations::Revocations::default(),
             cosigning: cosigning::Cosigning::default(),
+            answering,
         }
     }
 
@@ -448,37 +440,6 @@ impl Engine {
             Some(Kept::Erased(Erasure { salt: None, .. })) | None => return Ok(None),
         };
         Ok(Some(body::open(&sealed, |key_id| keyring.data_key(key_id), commit)?.salt))
-    }
-
-    /// Signs an answer ("keep a proof"): the signed bytes, the signature, and the checkpoint and inclusion path that tie them to the log.
-    pub fn sign_answer(&self, question: &Question, answer: &Answer) -> Result<SignedAnswer, EngineError> {
-        let answering = self.keyring()?.answering_at(answer.as_of.time, &self.ledger.keys()).ok_or(EngineError::NoAnsweringKey)?;
-        let query_digest = question.digest.ok_or(EngineError::QuestionTooLong)?;
-        let bytes = proof::Answer {
-            verdict: answer.verdict.number(),
-            query_digest,
-            origin: self.ledger.origin().clone(),
-            size: answer.as_of.size,
-            root: answer.as_of.root,
-            time: answer.as_of.time,
-            count: answer.count,
-            first: answer.first_verified,
-            commit: answer.registered.as_ref().map(|registered| registered.commit),
-            remaining: answer.registered.as_ref().and_then(|registered| registered.remaining),
-        }
-        .encode();
-        let inclusion = match &answer.registered {
-            Some(registered) => {
-                let leaf = self.ledger.leaf(registered.index)?.map(|leaf| leaf.encode());
-                leaf.map(|leaf| -> Result<_, EngineError> {
-                    Ok(Inclusion { index: registered.index, leaf, path: self.ledger.inclusion(registered.index, answer.as_of.size)? })
-                })
-                .transpose()?
-            }
-            None => None,
-        };
-        let checkpoint = self.ledger.checkpoint_at(answer.as_of.size)?;
-        Ok(SignedAnswer { signature: answering.key.sign(&bytes), key_id: answering.key_id, bytes, checkpoint, inclusion })
     }
 
     /// Recomputes everything that the ledger says; what needs secret keys is skipped and said to be.

@@ -5,7 +5,7 @@
 //! log names is in the file, because the file is on disk before anything is submitted. Keys that were replaced stay in the file: a backup from before the
 //! rotation knows no others.
 
-use std::sync::PoisonError;
+use std::sync::{PoisonError, RwLockWriteGuard};
 
 use super::audit::DONE;
 use super::submitting::Submitted;
@@ -110,6 +110,7 @@ impl Engine {
                 return Err(EngineError::Rotation(RotationFault::NothingToReplace(role)));
             }
             let key_id = self.add_key(role, &log, revoke)?;
+            let _alone = self.before_a_theft_is_told(role, revoke)?;
             self.replace(role, key_id, if revoke.is_some() { KEY_OVERLAP_MIN_MS } else { overlap_ms }, revoke, &in_use, &log)?
         };
         let subject = format!("rotate {} {} {}", role.name(), rotated.replaced, rotated.key_id);
@@ -133,12 +134,23 @@ impl Engine {
         }
         let record = closing(&known.record, UnixMillis(self.now().0 + KEY_OVERLAP_MIN_MS)).and_then(|record| record.withdrawn_for(reason));
         let record = record.ok_or(EngineError::Rotation(RotationFault::NotLogged))?;
+        let _alone = self.before_a_theft_is_told(record.role(), Some(reason))?;
         let event = issue::event_of(&EventData::Key(record), random()?, &in_use);
         let index = self.log_keys(vec![event])?;
         let subject = format!("revoke {} {key_id}", record.role().name());
         let recorded = self.record(by, Act::KeysUsed, &subject, reason.name());
         recorded.map_err(|error| EngineError::Unrecorded { done: subject, error: Box::new(error) })?;
         Ok(index)
+    }
+
+    /// What an answering key signed up to now counts on only if the log has it before it has the theft; nothing is signed until that is said.
+    fn before_a_theft_is_told(&self, role: Role, reason: Option<Withdrawal>) -> Result<Option<RwLockWriteGuard<'_, ()>>, EngineError> {
+        if (role, reason) != (Role::Answering, Some(Withdrawal::Compromised)) {
+            return Ok(None);
+        }
+        let alone = self.answering.signing.write().unwrap_or_else(PoisonError::into_inner);
+        self.log_answers()?;
+        Ok(Some(alone))
     }
 
     /// Puts another key of this role into the key file, or finds the one that an interrupted rotation left there; but whoever stole the key that is to be

@@ -13,7 +13,7 @@ use super::frame::{self, Entry, Frame};
 use super::recovery::{self, Recovered, index_of};
 use super::state::{self, StoredRows};
 use super::store::{self, Access, Home, Store, StoreError, StoreSizes};
-use super::tables::{Audit, Bodies, Callers, Cosigned, Counts, Heads, Invoices, Leaves, Meta, Seals, Table};
+use super::tables::{AnswerHashes, Answers, Audit, Bodies, Callers, Cosigned, Counts, Heads, Invoices, Leaves, Meta, Seals, Table};
 use super::{Ledger, LedgerError};
 use crate::codec::leaf::Leaf;
 use crate::crypto::merkle::{self, Tree};
@@ -318,7 +318,10 @@ fn copy(from: &Store, to: &Store, size: u64) -> Result<(), LedgerError> {
     copy_cosigned(from, to, size)?;
     // Neither is in the log, so neither belongs to a size of it.
     copy_table::<Callers>(from, to)?;
-    copy_table::<Audit>(from, to)
+    copy_table::<Audit>(from, to)?;
+    // Those whose root is given up wait for the next one.
+    copy_table::<Answers>(from, to)?;
+    copy_table::<AnswerHashes>(from, to)
 }
 
 /// Cosignatures are not in the log; they stay with the checkpoints that stay.

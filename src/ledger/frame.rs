@@ -1,7 +1,9 @@
 //! A frame: the entries of one commit, and the one function that turns them into rows.
 
 use super::store::{Batch, Store, StoreError};
-use super::tables::{AllotKey, Allotments, Bodies, ByTaxpayer, Heads, Invoices, Keys, Leaves, Reopens, Seals, Table as _, TaxKey, Tiles};
+use super::tables::{
+    AllotKey, Allotments, AnswerRoots, Bodies, ByTaxpayer, Heads, Invoices, Keys, Leaves, Reopens, Seals, Table as _, TaxKey, Tiles,
+};
 use super::value::{AllotRecord, HeadRecord, InvRecord, Seal};
 use super::{Book, LedgerError};
 use crate::codec::canonical;
@@ -86,6 +88,8 @@ pub enum DerivedRow {
     Key(Vec<u8>),
     /// Of `reopen`.
     Reopen(Vec<u8>),
+    /// Of `answer_root`.
+    AnswersRoot((u64, u64), Vec<u8>),
 }
 
 impl DerivedRow {
@@ -96,6 +100,7 @@ impl DerivedRow {
             DerivedRow::Allotment(..) => Allotments::NAME,
             DerivedRow::Key(_) => Keys::NAME,
             DerivedRow::Reopen(_) => Reopens::NAME,
+            DerivedRow::AnswersRoot(..) => AnswerRoots::NAME,
         }
     }
 
@@ -106,6 +111,7 @@ impl DerivedRow {
             DerivedRow::Allotment(key, record) => batch.put::<Allotments>(key, record),
             DerivedRow::Key(data) => batch.put_raw::<Keys>(&index, data),
             DerivedRow::Reopen(data) => batch.put_raw::<Reopens>(&index, data),
+            DerivedRow::AnswersRoot(key, data) => batch.put_raw::<AnswerRoots>(key, data),
         }
     }
 
@@ -115,11 +121,12 @@ impl DerivedRow {
             DerivedRow::Allotment(key, record) => store.get::<Allotments>(key)?.as_ref() == Some(record),
             DerivedRow::Key(data) => store.get::<Keys>(&index)?.as_ref() == Some(data),
             DerivedRow::Reopen(data) => store.get::<Reopens>(&index)?.as_ref() == Some(data),
+            DerivedRow::AnswersRoot(key, data) => store.get::<AnswerRoots>(key)?.as_ref() == Some(data),
         })
     }
 }
 
-/// The row of `allot`, `key`, `reopen` or `tax` that follows from one leaf, if one does.
+/// The row of `allot`, `key`, `reopen`, `answer_root` or `tax` that follows from one leaf, if one does.
 pub fn derived_row(index: u64, leaf: &Leaf, seal: &Seal) -> Result<Option<DerivedRow>, LedgerError> {
     Ok(match (leaf.event, seal) {
         (Event::Issue | Event::Red, Seal::Invoice(invoice)) => {
@@ -143,10 +150,19 @@ pub fn derived_row(index: u64, leaf: &Leaf, seal: &Seal) -> Result<Option<Derive
                 let last = InvoiceId { code: range.code, number: range.last };
                 Some(DerivedRow::Allotment(AllotKey { mark: true, last, index }, record))
             }
-            EventData::Void { .. } | EventData::Status { .. } | EventData::Key(_) | EventData::RevocationList(_) | EventData::Reopen(_) => None,
+            EventData::Void { .. }
+            | EventData::Status { .. }
+            | EventData::Key(_)
+            | EventData::AnswersRoot(_)
+            | EventData::RevocationList(_)
+            | EventData::Reopen(_) => None,
         },
         (Event::Key, Seal::Event(event)) => Some(DerivedRow::Key(event.data.clone())),
         (Event::Reopen, Seal::Event(event)) => Some(DerivedRow::Reopen(event.data.clone())),
+        (Event::AnswersRoot, Seal::Event(event)) => match decode_event(index, leaf.event, &event.data)? {
+            EventData::AnswersRoot(answers) => Some(DerivedRow::AnswersRoot((answers.first, index), event.data.clone())),
+            _ => None,
+        },
         _ => None,
     })
 }

@@ -3,6 +3,7 @@
 //! One sequencer writes; everybody else reads what is published. A size is published only once its entries are on disk and its checkpoint is in
 //! the lock record, and nothing above a published size is ever shown. RocksDB and bincode are known on this floor only.
 
+mod answers;
 mod backup;
 mod book;
 mod cosigned;
@@ -38,6 +39,7 @@ use std::thread::JoinHandle;
 use crossbeam_channel::Sender;
 use tokio::sync::oneshot;
 
+pub use answers::{Answers, Covering, Uncovered};
 pub use backup::{Backup, BackupError, Restored, backups, restore};
 pub use book::{Allotted, Book, Marked};
 pub use counts::{Counts, Tally};
@@ -326,6 +328,7 @@ pub struct Ledger {
     origins: Origins,
     counts: Counts,
     registry: Registry,
+    answers: Answers,
     /// Held for the whole of a backup, as two into one directory would be in each other's way, and of an erasure, as a backup keeps files alive.
     backing_up: Mutex<()>,
     jobs: Option<Sender<sequencer::Job>>,
@@ -397,6 +400,11 @@ impl Ledger {
     /// Who may call, and the audit trail.
     pub fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// Answers that were signed.
+    pub fn answers(&self) -> &Answers {
+        &self.answers
     }
 
     /// The newest published state.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+use super::answers::Answers;
 use super::cosigned;
 use super::counts::Counts;
 use super::erasure;
@@ -131,7 +132,8 @@ impl Ledger {
             None => (None, Vec::new()),
         };
         let registry = Registry::new(Arc::clone(&store));
-        Ok(Ledger { store, shared, origins, counts, registry, backing_up: Mutex::default(), jobs, threads })
+        let answers = Answers::new(Arc::clone(&store));
+        Ok(Ledger { store, shared, origins, counts, registry, answers, backing_up: Mutex::default(), jobs, threads })
     }
 
     /// Opens a ledger without any thread; what may be written is driven by the stepper.
@@ -144,7 +146,8 @@ impl Ledger {
         });
         let counts = Counts::without_thread(Arc::clone(&store));
         let registry = Registry::new(Arc::clone(&store));
-        Ok((Ledger { store, shared, origins, counts, registry, backing_up: Mutex::default(), jobs: None, threads: Vec::new() }, stepper))
+        let answers = Answers::new(Arc::clone(&store));
+        Ok((Ledger { store, shared, origins, counts, registry, answers, backing_up: Mutex::default(), jobs: None, threads: Vec::new() }, stepper))
     }
 
     /// Says that this copy is the newest and lies here: rewrites a missing or older lock record after checking that this copy continues the same

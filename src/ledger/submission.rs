@@ -54,6 +54,11 @@ pub enum Submission {
         /// Signed events, in log order.
         events: Vec<SealedEvent>,
     },
+    /// Root over signed answers.
+    AnswersRoot {
+        /// Signed event.
+        event: SealedEvent,
+    },
     /// A revocation list was published.
     RevocationList {
         /// Signed event.

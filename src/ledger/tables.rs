@@ -16,6 +16,9 @@
 //! cosigned | size u64                                   | the checkpoint as a note with cosignatures
 //! caller | caller id, 8 bytes                           | CallerRecord
 //! audit  | sequence u64                                 | AuditRecord
+//! answer | number u64                                   | hash of the signed answer, 32 bytes | time ms u64
+//! answer_hash | hash of a signed answer, 32 bytes       | number u64
+//! answer_root | first number u64 | index u64            | data of the answers event, as signed
 //! ```
 
 use super::value::{self, AllotRecord, AuditRecord, CallerRecord, CountRecord, HeadRecord, InvRecord, Seal, ValueError};
@@ -147,8 +150,32 @@ record_table!(
     Audit, "audit", u64, AuditRecord, |sequence| sequence.to_be_bytes().to_vec()
 );
 
+raw_table!(
+    /// Every signed answer, in the order in which they were signed: [`answer_value`]. Not derivable from the log, which has their roots.
+    Answers, "answer", u64, |number| number.to_be_bytes().to_vec()
+);
+raw_table!(
+    /// The number of a signed answer by its hash.
+    AnswerHashes, "answer_hash", [u8; 32], |hash| hash.to_vec()
+);
+raw_table!(
+    /// Which leaf tells of which answers, under the number of the first of them and the leaf.
+    AnswerRoots, "answer_root", (u64, u64), |key| [key.0.to_be_bytes(), key.1.to_be_bytes()].concat()
+);
+
+/// A row of `answer`: the hash that stands for it in the tree, and its time in milliseconds.
+pub fn answer_value(hash: &[u8; 32], time_ms: u64) -> Vec<u8> {
+    [&hash[..], &time_ms.to_be_bytes()].concat()
+}
+
+/// What [`answer_value`] made.
+pub fn parse_answer(row: &[u8]) -> Option<([u8; 32], u64)> {
+    let (hash, time) = row.split_first_chunk::<32>()?;
+    Some((*hash, u64::from_be_bytes(time.try_into().ok()?)))
+}
+
 /// Every column family, in the order of this page.
-pub const NAMES: [&str; 15] = [
+pub const NAMES: [&str; 18] = [
     Leaves::NAME,
     Seals::NAME,
     Bodies::NAME,
@@ -164,19 +191,22 @@ pub const NAMES: [&str; 15] = [
     Callers::NAME,
     Audit::NAME,
     Cosigned::NAME,
+    Answers::NAME,
+    AnswerHashes::NAME,
+    AnswerRoots::NAME,
 ];
 
-/// Tables that the first version did not have and that follow from nothing: a ledger without them gets them, empty, when it is opened for writing.
-pub const LATER: [&str; 3] = [Callers::NAME, Audit::NAME, Cosigned::NAME];
+/// Tables that the first version did not have and of which it had nothing: a ledger without them gets them, empty, when it is opened for writing.
+pub const LATER: [&str; 6] = [Callers::NAME, Audit::NAME, Cosigned::NAME, Answers::NAME, AnswerHashes::NAME, AnswerRoots::NAME];
 
 /// Name in `meta` that says that a table of [`LATER`] was made: missing after that, it is lost.
 pub fn made(table: &str) -> Option<&'static str> {
-    const MADE: [&str; 3] = ["table/caller", "table/audit", "table/cosigned"];
+    const MADE: [&str; 6] = ["table/caller", "table/audit", "table/cosigned", "table/answer", "table/answer_hash", "table/answer_root"];
     LATER.iter().position(|name| *name == table).and_then(|at| MADE.get(at).copied())
 }
 
 /// The tables that follow from leaves and seals, and can be rebuilt from them at any time.
-pub const DERIVED: [&str; 6] = [Tiles::NAME, Invoices::NAME, Allotments::NAME, ByTaxpayer::NAME, Keys::NAME, Reopens::NAME];
+pub const DERIVED: [&str; 7] = [Tiles::NAME, Invoices::NAME, Allotments::NAME, ByTaxpayer::NAME, Keys::NAME, Reopens::NAME, AnswerRoots::NAME];
 
 /// Whether a table follows from leaves and seals.
 pub fn is_derived(table: &str) -> bool {
@@ -185,7 +215,8 @@ pub fn is_derived(table: &str) -> bool {
 
 /// Name in `meta` of how far a derived table that is being rebuilt has come. Without such a row it is complete.
 pub fn watermark(table: &str) -> Option<&'static str> {
-    const WATERMARKS: [&str; 6] = ["rebuilt/tile", "rebuilt/inv", "rebuilt/allot", "rebuilt/tax", "rebuilt/key", "rebuilt/reopen"];
+    const WATERMARKS: [&str; 7] =
+        ["rebuilt/tile", "rebuilt/inv", "rebuilt/allot", "rebuilt/tax", "rebuilt/key", "rebuilt/reopen", "rebuilt/answer_root"];
     DERIVED.iter().position(|name| *name == table).and_then(|at| WATERMARKS.get(at).copied())
 }
 

@@ -62,7 +62,7 @@ impl Ledger {
                         };
                     }
                 }
-                EventData::Allot(_) | EventData::Key(_) | EventData::RevocationList(_) | EventData::Reopen(_) => {}
+                EventData::Allot(_) | EventData::Key(_) | EventData::AnswersRoot(_) | EventData::RevocationList(_) | EventData::Reopen(_) => {}
             },
         }
         Ok(())

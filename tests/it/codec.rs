@@ -1,7 +1,7 @@
 //! Signed bytes by chance: what is encoded decodes to itself, what decodes encodes to itself, and no bytes panic.
 
 use fapiao::codec::canonical::{self, IssuerSlot};
-use fapiao::codec::event::{Event, EventData, KeyRecord, Notice, Role, Withdrawal};
+use fapiao::codec::event::{AnswersNotice, Event, EventData, KeyRecord, Notice, Role, Withdrawal};
 use fapiao::codec::leaf::{KeyId, Leaf};
 use fapiao::codec::proof::{Answer, ConsistencyProof, LogProof, LogProofError, Query, VERDICTS};
 use fapiao::codec::reader::{DecodeError, DecodeReason};
@@ -291,6 +291,10 @@ fn event_data() -> impl Strategy<Value = EventData> {
                 EventData::Key(record.and_then(|record| record.withdrawn_for(reason)).expect("a window"))
             }
         ),
+        (0u64..1 << 63, 1u32.., any::<[u8; 32]>(), any::<[u64; 2]>()).prop_map(|(first, count, root, [a, b])| {
+            let times = (UnixMillis(a.min(b)), UnixMillis(a.max(b)));
+            EventData::AnswersRoot(AnswersNotice::new(first, count, root, times).expect("answers"))
+        }),
         (any::<(u64, [u8; 32])>(), option::of(any::<(u64, [u8; 32])>()), any::<[u8; 8]>(), "[^\\p{Cc}]{1,40}").prop_map(
             |((size, root), lost, log_id, reason)| {
                 let host = Host::parse("fapiao.example:443").expect("a host");

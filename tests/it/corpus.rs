@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use fapiao::channel::json::parse_draft;
 use fapiao::channel::{proof, qr};
 use fapiao::codec::canonical::{self, IssuerSlot};
-use fapiao::codec::event::{Event, EventData, KeyRecord, Notice, Role};
+use fapiao::codec::event::{AnswersNotice, Event, EventData, KeyRecord, Notice, Role};
 use fapiao::codec::leaf::{KeyId, Leaf};
 use fapiao::codec::proof::{Answer, ConsistencyProof, LogProof};
 use fapiao::crypto::add_checkpoint::AddCheckpoint;
@@ -212,6 +212,7 @@ fn of_events(add: &mut impl FnMut(&'static str, &str, Vec<u8>)) {
         EventData::Allot(Allotment { taxpayer, kind: Kind::Electronic, range }),
         EventData::AllotmentStatus { range, mark: Mark::Stolen },
         EventData::Key(KeyRecord::new(Role::Authority, key, UnixMillis(0), Some(UnixMillis(ANSWERED.2))).expect("a record")),
+        EventData::AnswersRoot(AnswersNotice::new(7, 3, [1; 32], (UnixMillis(0), UnixMillis(ANSWERED.2))).expect("answers")),
         EventData::Reopen(Notice {
             previous: Origin::parse("fapiao.example/0011223344556677").expect("an origin"),
             size: 100,

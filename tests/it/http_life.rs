@@ -176,6 +176,7 @@ fn a_ledger_that_does_not_sign_answers_questions_and_says_why_it_does_no_more() 
     assert_eq!(server.ask_as("issuer", "POST", "/v1/invoices/check", draft.as_bytes()).status, 200);
     for (name, method, path, body) in [
         ("", "GET", "/readyz", ""),
+        ("", "POST", "/v1/verify", r#"{"code":"033001900111","number":"00000001","date":"2019-11-11","check":"000000","proof":true}"#),
         ("issuer", "POST", "/v1/invoices", draft.as_str()),
         ("issuer", "POST", "/v1/invoices/bulk", draft.as_str()),
         ("issuer", "POST", "/v1/invoices/033001900111/00000001/void", ""),

@@ -1,5 +1,6 @@
 //! One test binary: behaviour at the boundary that users touch, with one scaffolding for all.
 
+mod answers;
 mod audit;
 mod backup;
 mod body;

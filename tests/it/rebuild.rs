@@ -11,7 +11,7 @@ use fapiao::ledger::{DERIVED, Ledger};
 use rocksdb::{DB, IteratorMode, Options};
 
 use crate::fsck::{eventful, fill};
-use crate::support::{Site, database, logged, plain, range, submit};
+use crate::support::{Site, database, id, kept, logged, plain, range, submit};
 
 /// Past the first chunk of leaves that a table is rebuilt from.
 const SIZE: u64 = 4_400;
@@ -38,6 +38,12 @@ fn reopen(site: &Site) {
     Engine::reopen(&site.config(), "a test").expect("reopened");
 }
 
+/// The log tells of a signed answer.
+fn tell_of_one(engine: &Engine) {
+    kept(engine, id(Kind::Special, 1));
+    assert_eq!(engine.log_answers().expect("logged"), 1);
+}
+
 /// Everything that can be logged, with a notice early and late.
 struct Full {
     site: Site,
@@ -49,7 +55,9 @@ struct Full {
 
 fn full() -> Full {
     let site = Site::new();
-    drop(eventful(&site));
+    let engine = eventful(&site);
+    tell_of_one(&engine);
+    drop(engine);
     reopen(&site);
     let engine = site.open().expect("opened");
     let size = engine.ledger().published().size;
@@ -60,6 +68,7 @@ fn full() -> Full {
         logged(submit(&engine, &plain(Kind::Roll, number, Fen(1_000))));
     }
     logged(engine.allotment_status(range(Kind::Roll, 90, 95), Mark::Lost));
+    tell_of_one(&engine);
     fill(&site, &engine, SIZE);
     drop(engine);
     reopen(&site);
@@ -82,7 +91,7 @@ fn is_whole(full: &Full, what: &str) {
     }
     let db = database(&full.site.directory());
     let facts: Vec<String> = rows(&db, "meta").into_keys().map(|name| String::from_utf8(name).expect("a name")).collect();
-    assert_eq!(facts, ["origin", "table/audit", "table/caller"], "{what}");
+    assert_eq!(facts, ["origin", "table/answer", "table/answer_hash", "table/answer_root", "table/audit", "table/caller"], "{what}");
 }
 
 #[test]
@@ -147,6 +156,6 @@ fn what_is_not_derived_is_not_rebuilt() {
     }
     assert_eq!(tables(&site), before);
     let output = site.program(&["ledger", "rebuild", "--table", "inv,leaf"]).output().expect("run");
-    let said = "fapiao: leaf is no derived table; these can be rebuilt: tile, inv, allot, tax, key, reopen\n";
+    let said = "fapiao: leaf is no derived table; these can be rebuilt: tile, inv, allot, tax, key, reopen, answer_root\n";
     assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(2), said));
 }

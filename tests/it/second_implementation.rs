@@ -12,7 +12,7 @@ use data_encoding::HEXLOWER;
 use fapiao::channel::json::{draft_of, parse_draft};
 use fapiao::channel::qr;
 use fapiao::codec::canonical::{self, IssuerSlot};
-use fapiao::codec::event::{Algorithm, Event, EventData, KeyRecord, ListNotice, Notice, Role, Withdrawal};
+use fapiao::codec::event::{Algorithm, AnswersNotice, Event, EventData, KeyRecord, ListNotice, Notice, Role, Withdrawal};
 use fapiao::codec::leaf::{KeyId, Leaf};
 use fapiao::codec::proof;
 use fapiao::codec::revocations::RevocationList;
@@ -286,6 +286,10 @@ fn events() -> Vec<EventData> {
         let record = KeyRecord::new(role, public, UnixMillis(1_600_000_000_000), Some(UnixMillis(1_700_000_000_000)));
         events.push(EventData::Key(record.and_then(|record| record.withdrawn_for(reason)).expect("a record")));
     }
+    for (first, count, latest) in [(0, 1, 1_600_000_000_000), (u64::MAX - u64::from(u32::MAX), u32::MAX, u64::MAX)] {
+        let times = (UnixMillis(1_600_000_000_000), UnixMillis(latest));
+        events.push(EventData::AnswersRoot(AnswersNotice::new(first, count, fixed("root", "answers"), times).expect("answers")));
+    }
     events
 }
 
@@ -323,6 +327,9 @@ fn event_json(data: &EventData) -> Value {
         }),
         EventData::AllotmentStatus { range, mark } => json!({
             "code": range.code.to_string(), "first": range.first.to_string(), "last": range.last.to_string(), "mark": *mark as u8,
+        }),
+        EventData::AnswersRoot(answers) => json!({
+            "first": answers.first, "count": answers.count, "root": hex(answers.root), "earliest": answers.earliest.0, "latest": answers.latest.0,
         }),
         EventData::RevocationList(list) => json!({
             "made": list.made.0, "size": list.size, "tokens": list.tokens, "digest": hex(list.digest),
@@ -588,6 +595,33 @@ fn answer_vectors() -> Vec<Vector> {
     vectors
 }
 
+/// Roots over so many answers, the times of which are in no order.
+fn answers_vectors() -> Vec<Vector> {
+    let one = |count: u64| {
+        let signed = |at: u64| {
+            let bytes = [&fixed("answer", &at.to_string())[..], &at.to_be_bytes()].concat();
+            let signature = SigningKey::from_seed(&fixed("seed", "answers")).sign(&bytes);
+            (bytes, signature, 1_600_000_000_000 + at * 7 % 5)
+        };
+        let answers: Vec<_> = (0..count).map(signed).collect();
+        let hashes: Vec<_> = answers.iter().map(|(bytes, signature, _)| proof::answer_hash(bytes, signature)).collect();
+        let times = answers.iter().map(|(.., time)| UnixMillis(*time));
+        let times = (times.clone().min().expect("some"), times.max().expect("some"));
+        let notice = AnswersNotice::new(40, u32::try_from(count).expect("few"), merkle::root_of(&hashes), times).expect("answers");
+        let paths = (0..hashes.len()).map(|at| merkle::path_of(at, &hashes).expect("among them"));
+        let answers = answers.iter().map(|(bytes, signature, time)| json!({ "answer": hex(bytes), "signature": hex(signature), "time": time }));
+        vector(
+            format!("root over {count} answers"),
+            json!({ "op": "answers", "first": 40, "answers": answers.collect::<Vec<_>>() }),
+            json!({
+                "data": hex(EventData::AnswersRoot(notice).encode()), "hashes": hashes.iter().map(hex).collect::<Vec<_>>(),
+                "paths": paths.map(|path| path.iter().map(hex).collect::<Vec<_>>()).collect::<Vec<_>>(),
+            }),
+        )
+    };
+    [1, 2, 3, 5, 8, 13].map(one).into()
+}
+
 fn classic_reply(text: &str) -> Value {
     match qr::parse_classic(text) {
         Ok(read) => json!({
@@ -649,6 +683,7 @@ fn frozen_vectors() -> Vec<Vector> {
     vectors.extend(checkpoint_vectors());
     vectors.extend(answer_vectors());
     vectors.extend(classic_vectors());
+    vectors.extend(answers_vectors());
     vectors
 }
 

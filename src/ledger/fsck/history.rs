@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Run;
 use super::findings::At;
-use super::layout::{Face, Id, Leaf, RED, Said, said};
+use super::layout::{Answers, Face, Id, Leaf, RED, Said, said};
 use crate::codec::event::KeyRecord;
 use crate::crypto::keyring::PublicKeys;
 use crate::crypto::note::Origin;
-use crate::ledger::tables::{Allotments, Keys, Leaves, Reopens, Table as _};
+use crate::ledger::tables::{Allotments, AnswerRoots, Keys, Leaves, Reopens, Table as _};
 use crate::ledger::value::{InvRecord, InvoiceSeal, Seal};
 
 /// An event on an invoice that exists.
@@ -52,6 +52,7 @@ pub(super) struct Gathered {
     allotments: Vec<(Vec<u8>, Vec<u8>)>,
     keys: Vec<(u64, KeyRecord, Vec<u8>)>,
     reopens: Vec<(u64, Origin, Vec<u8>)>,
+    answers: Vec<(u64, Answers, Vec<u8>)>,
 }
 
 impl Gathered {
@@ -71,6 +72,7 @@ impl Gathered {
                 Some(Said::Status(id, mark)) => self.touches.push(Touch { id, index, time_ms, what: What::Status(mark), says }),
                 Some(Said::Allotment(key, value)) => self.allotments.push((key, value)),
                 Some(Said::Key(record)) => self.keys.push((index, record, event.data.clone())),
+                Some(Said::Answers(answers)) => self.answers.push((index, answers, event.data.clone())),
                 Some(Said::Reopen(origin)) => self.reopens.push((index, origin, event.data.clone())),
                 Some(Said::Nothing) | None => {}
             },
@@ -97,6 +99,9 @@ pub(super) struct History {
     pub(super) allotments: Vec<(Vec<u8>, Vec<u8>)>,
     pub(super) key_rows: Vec<(Vec<u8>, Vec<u8>)>,
     pub(super) reopen_rows: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(super) answer_rows: Vec<(Vec<u8>, Vec<u8>)>,
+    /// The roots over answers and their leaves, in log order.
+    pub(super) answers: Vec<(u64, Answers)>,
 }
 
 impl History {
@@ -108,8 +113,9 @@ impl History {
             all.allotments.append(&mut part.allotments);
             all.keys.append(&mut part.keys);
             all.reopens.append(&mut part.reopens);
+            all.answers.append(&mut part.answers);
         }
-        let Gathered { mut touches, reds, mut allotments, keys, reopens } = all;
+        let Gathered { mut touches, reds, mut allotments, keys, reopens, answers } = all;
         let reds: HashMap<Id, Red> = reds.into_iter().map(|red| (red.id, red)).collect();
         let given_back = touches.iter().filter(|touch| matches!(touch.what, What::Voided)).filter_map(|touch| {
             let Red { original, amount, tax, .. } = *reds.get(&touch.id)?;
@@ -132,6 +138,9 @@ impl History {
                 run.findings.add_with(Keys::NAME, At::Number(*index), "the log names a key that is none", error);
             }
         }
+        let mut answer_rows: Vec<(Vec<u8>, Vec<u8>)> =
+            answers.iter().map(|(index, said, data)| ([said.first.to_be_bytes(), index.to_be_bytes()].concat(), data.clone())).collect();
+        answer_rows.sort_unstable();
         let row = |index: u64, data: &Vec<u8>| (index.to_be_bytes().to_vec(), data.clone());
         History {
             originals: reds.into_iter().map(|(id, red)| (id, red.original)).collect(),
@@ -141,6 +150,8 @@ impl History {
             allotments,
             key_rows: keys.iter().map(|(index, _, data)| row(*index, data)).collect(),
             reopen_rows: reopens.iter().map(|(index, _, data)| row(*index, data)).collect(),
+            answer_rows,
+            answers: answers.into_iter().map(|(index, said, _)| (index, said)).collect(),
             origins: reopens.into_iter().map(|(index, origin, _)| (index, origin)).collect(),
         }
     }
@@ -232,6 +243,7 @@ impl History {
             Allotments::NAME => &self.allotments,
             Keys::NAME => &self.key_rows,
             Reopens::NAME => &self.reopen_rows,
+            AnswerRoots::NAME => &self.answer_rows,
             _ => &[],
         }
     }

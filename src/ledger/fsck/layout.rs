@@ -19,6 +19,7 @@ pub(super) const STATUS: u8 = 4;
 pub(super) const ALLOT: u8 = 5;
 pub(super) const ALLOTMENT_STATUS: u8 = 6;
 pub(super) const KEY: u8 = 7;
+pub(super) const ANSWERS: u8 = 8;
 pub(super) const REOPEN: u8 = 14;
 
 /// Shorter faces have no place for a seller.
@@ -71,7 +72,7 @@ impl Leaf {
     pub(super) fn is_well_formed(&self, index: u64) -> bool {
         let of_invoice = self.event() <= STATUS;
         let refers = match self.event() {
-            ISSUE | ALLOT | ALLOTMENT_STATUS | KEY | REOPEN => self.reference() == NO_REFERENCE,
+            ISSUE | ALLOT | ALLOTMENT_STATUS | KEY | ANSWERS | REOPEN => self.reference() == NO_REFERENCE,
             RED | VOID | STATUS => self.reference() < index,
             _ => true,
         };
@@ -154,9 +155,20 @@ pub(super) enum Said {
     /// Key and value of a row of `allot`.
     Allotment(Vec<u8>, Vec<u8>),
     Key(KeyRecord),
+    Answers(Answers),
     Reopen(Origin),
     /// Reserved events.
     Nothing,
+}
+
+/// What an answers event says.
+#[derive(Clone, Copy)]
+pub(super) struct Answers {
+    pub(super) first: u64,
+    pub(super) count: u64,
+    pub(super) root: Hash,
+    /// Of the earliest and the latest.
+    pub(super) times: (u64, u64),
 }
 
 /// Reads an event's data; `None` if they are laid out otherwise.
@@ -184,6 +196,12 @@ pub(super) fn said(event: u8, index: u64, data: &[u8]) -> Option<Said> {
             let record = KeyRecord::new(role, array_at(data, 13), UnixMillis(u64_at(data, 45)), until)?;
             let record = if is_withdrawal { record.withdrawn_for(Withdrawal::from_number(data[61])?)? } else { record };
             Said::Key(Some(record).filter(|record| record.key_id().0 == stated)?)
+        }
+        ANSWERS => {
+            let count = u64::from(u32::from_be_bytes(array_at(data, 9)));
+            let answers = Answers { first: u64_at(data, 1), count, root: array_at(data, 13), times: (u64_at(data, 45), u64_at(data, 53)) };
+            let is_one = ends(61) && count > 0 && answers.first.checked_add(count).is_some() && answers.times.0 <= answers.times.1;
+            Said::Answers(Some(answers).filter(|_| is_one)?)
         }
         REOPEN => {
             let (_, size) = text_at(data, 1)?;

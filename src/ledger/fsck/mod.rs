@@ -11,6 +11,7 @@
 //! Damage never ends a check. A row that does not decode, a block whose checksum is wrong, a file that was changed: each is a finding, and the check
 //! goes on with what can be read.
 
+mod answers;
 mod entries;
 mod findings;
 mod heads;
@@ -222,6 +223,7 @@ impl<'a> Run<'a> {
         rows::compare(run, &history)?;
         rows::decode(run)?;
         rows::erasures(run, &tally.erased)?;
+        answers::check(run, &history)?;
         if !run.live {
             rows::report_beyond(run)?;
         }

@@ -3,7 +3,7 @@
 use super::Run;
 use super::findings::{At, FOREIGN_KEY, UNREADABLE};
 use crate::ledger::store::{Store, StoreError, Stretch, StretchEnd};
-use crate::ledger::tables::{Allotments, ByTaxpayer, Counts, Invoices, Meta, Table as _, Tiles};
+use crate::ledger::tables::{Allotments, AnswerHashes, AnswerRoots, ByTaxpayer, Counts, Invoices, Meta, Table as _, Tiles};
 use crate::limits::STRETCH_BYTES;
 
 /// Bytes of the keys of a table: what a place among them is counted in.
@@ -12,7 +12,8 @@ fn key_bytes(table: &str) -> usize {
         Tiles::NAME => 9,
         Invoices::NAME | Counts::NAME => 10,
         Allotments::NAME => 19,
-        ByTaxpayer::NAME | Meta::NAME => 32,
+        AnswerRoots::NAME => 16,
+        ByTaxpayer::NAME | Meta::NAME | AnswerHashes::NAME => 32,
         _ => 8,
     }
 }

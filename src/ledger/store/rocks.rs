@@ -112,7 +112,8 @@ impl Rocks {
         let cache = Cache::new_hyper_clock_cache(sizes.block_cache, 0);
         if !missing.is_empty() && access == Access::Write {
             let db = open(directory, sizes, access, &cache, &there)?;
-            not_lost(&db, &path, &missing)?;
+            let underived: Vec<&str> = missing.iter().copied().filter(|name| !tables::is_derived(name)).collect();
+            not_lost(&db, &path, &underived)?;
             mark_to_be_rebuilt(&db, &std::mem::take(&mut missing))?;
         }
         let present: Vec<&str> = tables::NAMES.into_iter().filter(|name| !missing.contains(name)).collect();
@@ -378,7 +379,9 @@ fn mark_as_made(db: &DB) -> Result<(), StoreError> {
 fn mark_to_be_rebuilt(db: &DB, missing: &[&str]) -> Result<(), StoreError> {
     let Some(meta) = db.cf_handle(tables::Meta::NAME) else { unreachable!("a database without the table meta is not opened") };
     let mut batch = WriteBatch::default();
-    for watermark in missing.iter().filter_map(|name| tables::watermark(name)) {
+    // One that an older program did not make has nothing to be rebuilt from.
+    let lost = missing.iter().filter(|name| tables::made(name).is_none() || is_made(db, name));
+    for watermark in lost.filter_map(|name| tables::watermark(name)) {
         batch.put_cf(meta, tables::Meta::key(&watermark), 0u64.to_be_bytes());
     }
     let mut options = WriteOptions::default();
@@ -472,7 +475,7 @@ const LOCKED: [&str; 2] = ["lock hold by current process", "While lock file"];
 
 /// Point-read tables get a bloom filter (worth four times on absent keys); log tables are appended in order and get larger blocks.
 fn family_options(name: &str, cache: &Cache) -> Options {
-    let point_read = [tables::Invoices::NAME, tables::Counts::NAME, tables::Callers::NAME].contains(&name);
+    let point_read = [tables::Invoices::NAME, tables::Counts::NAME, tables::Callers::NAME, tables::AnswerHashes::NAME].contains(&name);
     let mut blocks = BlockBasedOptions::default();
     blocks.set_block_cache(cache);
     blocks.set_format_version(5);

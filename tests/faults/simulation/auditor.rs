@@ -543,6 +543,7 @@ fn table_of(entry: &Entry) -> Option<&'static str> {
         Event::Allot | Event::AllotmentStatus => Some("allot"),
         Event::Key => Some("key"),
         Event::Reopen => Some("reopen"),
+        Event::AnswersRoot => Some("answer_root"),
         _ => None,
     }
 }

@@ -27,7 +27,7 @@ use fapiao::domain::money::{Fen, TaxRate};
 use fapiao::domain::number::{InvoiceCode, InvoiceId, InvoiceNumber};
 use fapiao::domain::taxpayer::TaxpayerId;
 use fapiao::domain::time::{Day, UnixMillis};
-use fapiao::engine::{Config, Engine, EngineError, FullReceipt, Logged, Submitted, keyring_path};
+use fapiao::engine::{Config, Engine, EngineError, FullReceipt, Logged, SignedAnswer, Submitted, keyring_path};
 use fapiao::ledger::{Observer, Refusal, Sealed, StoreSizes};
 use fapiao::verify::query::{Question, Typed};
 use fapiao::verify::quota::Policies;
@@ -100,6 +100,7 @@ impl Site {
             sizes: StoreSizes { block_cache: 8 << 20, wal: 64 << 20 },
             kdf: KdfCost::TRIVIAL,
             days_back: self.days_back,
+            answers_interval_ms: 3_600_000,
             quotas: Policies::STANDARD,
             observer: self.observer.clone(),
             clock: Arc::new(move || UnixMillis(clock.load(Ordering::SeqCst))),
@@ -389,6 +390,13 @@ pub(crate) fn holder_is_told(engine: &Engine, id: InvoiceId) -> Verdict {
         assert_eq!(scan(engine, &classic), by_fields, "classic QR of {id}");
     }
     by_fields
+}
+
+/// A signed answer about an invoice that is there.
+pub(crate) fn kept(engine: &Engine, id: InvoiceId) -> SignedAnswer {
+    let question = typed(&face(engine, id)).question();
+    let answer = engine.verify(&question).expect("an answer");
+    engine.sign_answer(&question, &answer).expect("signed")
 }
 
 /// Copies a directory with all that is in it.

@@ -1,0 +1,249 @@
+//! Answers that were signed: each is on disk before it leaves, under the next number, so that the next root over them has it whatever happens.
+//!
+//! What is kept of an answer is the hash that stands for it in the tree, and its time: neither who asked nor what. Answers that come while others are on
+//! their way to the disk share the next write. Numbers have no gaps: what a write that failed may have left on the disk is taken back before anything else
+//! is written.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+
+use super::store::{Store, StoreError};
+use super::tables::{AnswerHashes, AnswerRoots, Answers as AnswerTable, Table as _, answer_value, parse_answer};
+use super::value::ValueError;
+use super::{Ledger, LedgerError, SubmitError};
+use crate::codec::event::{AnswersNotice, Event, EventData};
+use crate::crypto::merkle::Hash;
+use crate::domain::time::UnixMillis;
+use crate::limits::ANSWER_ROOTS_MAX;
+
+/// Answers that no root covers yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Uncovered {
+    /// Number of the first.
+    pub first: u64,
+    /// How many.
+    pub count: u64,
+    /// Time of the first.
+    pub since: UnixMillis,
+}
+
+/// Root over answers, and the leaf that says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Covering {
+    /// The leaf.
+    pub index: u64,
+    /// What it says.
+    pub notice: AnswersNotice,
+}
+
+/// An answer on its way to the disk.
+#[derive(Debug)]
+struct Waiting {
+    hash: Hash,
+    time: UnixMillis,
+    reply: oneshot::Sender<Result<(), SubmitError>>,
+}
+
+#[derive(Debug, Default)]
+struct Writing {
+    /// The next number; `None` until the first answer.
+    next: Option<u64>,
+    /// What a write that failed may have left on the disk.
+    failed: Vec<(u64, Hash)>,
+}
+
+/// The signed answers of a ledger.
+#[derive(Debug)]
+pub struct Answers {
+    store: Arc<Store>,
+    /// Held for as long as it takes to push or to take a list. As long as there are threads that sign.
+    waiting: Mutex<Vec<Waiting>>,
+    /// Held while answers are written.
+    writing: Mutex<Writing>,
+}
+
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn unfit(table: &'static str, key: &[u8], what: &'static str) -> StoreError {
+    StoreError::Value { table, key: data_encoding::HEXLOWER.encode(key), error: ValueError::OutOfRange(what) }
+}
+
+/// The key of a row of `answer`.
+fn number_of(key: &[u8]) -> Result<u64, StoreError> {
+    key.try_into().map(u64::from_be_bytes).map_err(|_| unfit(AnswerTable::NAME, key, "number"))
+}
+
+impl Answers {
+    pub(super) fn new(store: Arc<Store>) -> Answers {
+        Answers { store, waiting: Mutex::default(), writing: Mutex::default() }
+    }
+
+    /// Keeps what stands for an answer; it is on disk when this returns, and may leave. The same answer again is kept once.
+    pub fn keep(&self, hash: Hash, time: UnixMillis) -> Result<(), SubmitError> {
+        let (reply, mut done) = oneshot::channel();
+        held(&self.waiting).push(Waiting { hash, time, reply });
+        let mut writing = held(&self.writing);
+        // Whoever gets here first writes for all who wait; the others find that it is done.
+        let waiting = std::mem::take(&mut *held(&self.waiting));
+        if !waiting.is_empty() {
+            let outcome = self.write(&mut writing, &waiting).map_err(|error| SubmitError::Unavailable(error.to_string()));
+            for one in waiting {
+                // Nobody stops waiting: all are in this function.
+                drop(one.reply.send(outcome.clone()));
+            }
+        }
+        done.try_recv().unwrap_or(Err(SubmitError::Closing))
+    }
+
+    fn write(&self, writing: &mut Writing, waiting: &[Waiting]) -> Result<(), StoreError> {
+        if !writing.failed.is_empty() {
+            let mut batch = self.store.batch();
+            for (number, hash) in &writing.failed {
+                batch.delete::<AnswerTable>(number);
+                batch.delete::<AnswerHashes>(hash);
+            }
+            batch.commit(true)?;
+            writing.failed.clear();
+        }
+        let first = self.next(writing)?;
+        let mut new = BTreeMap::new();
+        let mut rows = Vec::new();
+        let mut batch = self.store.batch();
+        for Waiting { hash, time, .. } in waiting {
+            if new.contains_key(hash) || self.store.has::<AnswerHashes>(hash)? {
+                continue;
+            }
+            let number = first + rows.len() as u64;
+            new.insert(*hash, number);
+            rows.push((number, *hash));
+            batch.put_raw::<AnswerTable>(&number, &answer_value(hash, time.0));
+            batch.put_raw::<AnswerHashes>(hash, &number.to_be_bytes());
+        }
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let count = rows.len() as u64;
+        if let Err(error) = batch.commit(true) {
+            writing.failed = rows;
+            return Err(error);
+        }
+        writing.next = Some(first + count);
+        Ok(())
+    }
+
+    fn next(&self, writing: &mut Writing) -> Result<u64, StoreError> {
+        let next = match writing.next {
+            Some(next) => next,
+            None => match self.store.last::<AnswerTable>()? {
+                Some((key, _)) => number_of(&key)?.saturating_add(1),
+                None => 0,
+            },
+        };
+        writing.next = Some(next);
+        Ok(next)
+    }
+
+    /// The hashes and times of at most `limit` answers from a number on, as far as they are safe on disk.
+    pub fn from(&self, number: u64, limit: usize) -> Result<Vec<(Hash, UnixMillis)>, StoreError> {
+        let end = self.next(&mut held(&self.writing))?;
+        let many = end.saturating_sub(number).min(limit as u64);
+        let mut rows = Vec::new();
+        for (row, expected) in self.store.scan::<AnswerTable>(&number).zip(number..number + many) {
+            let (key, value) = row?;
+            let answer = parse_answer(&value).filter(|_| number_of(&key).is_ok_and(|number| number == expected));
+            let (hash, time) = answer.ok_or_else(|| unfit(AnswerTable::NAME, &key, "answer"))?;
+            rows.push((hash, UnixMillis(time)));
+        }
+        if rows.len() as u64 == many { Ok(rows) } else { Err(unfit(AnswerTable::NAME, &number.to_be_bytes(), "answer")) }
+    }
+
+    /// Number and time of the answer with this hash, if it was signed here.
+    pub fn find(&self, hash: &Hash) -> Result<Option<(u64, UnixMillis)>, StoreError> {
+        let Some(row) = self.store.get::<AnswerHashes>(hash)? else { return Ok(None) };
+        let number = row.as_slice().try_into().map(u64::from_be_bytes).map_err(|_| unfit(AnswerHashes::NAME, hash, "number"))?;
+        // One that a write left there that failed has not left.
+        if number >= self.next(&mut held(&self.writing))? {
+            return Ok(None);
+        }
+        let answer = self.store.get::<AnswerTable>(&number)?.and_then(|row| parse_answer(&row)).filter(|(stored, _)| stored == hash);
+        let (_, time) = answer.ok_or_else(|| unfit(AnswerHashes::NAME, hash, "answer"))?;
+        Ok(Some((number, UnixMillis(time))))
+    }
+
+    /// Answers that no root covers, if there are any.
+    pub fn uncovered(&self) -> Result<Option<Uncovered>, LedgerError> {
+        let first = self.newest_root()?.map_or(0, |covering| covering.notice.end());
+        let end = self.next(&mut held(&self.writing))?;
+        let Some((_, since)) = self.from(first, 1)?.first().copied() else { return Ok(None) };
+        Ok(Some(Uncovered { first, count: end.saturating_sub(first), since }))
+    }
+
+    fn newest_root(&self) -> Result<Option<Covering>, LedgerError> {
+        self.store.last::<AnswerRoots>()?.map(|row| covering(&row)).transpose()
+    }
+
+    /// The root that covers the answer of this number, published or about to be.
+    fn covering(&self, number: u64) -> Result<Option<Covering>, LedgerError> {
+        let row = self.store.before::<AnswerRoots>(&(number.saturating_add(1), 0))?;
+        let newest = row.map(|row| covering(&row)).transpose()?;
+        Ok(newest.filter(|covering| number < covering.notice.end()))
+    }
+
+    /// Roots in the order of the log, from the one that covers the answer of this number on.
+    fn roots_from(&self, number: u64) -> impl Iterator<Item = Result<Covering, LedgerError>> + '_ {
+        self.store.scan::<AnswerRoots>(&(number, 0)).map(|row| covering(&row?))
+    }
+}
+
+fn covering(row: &(Box<[u8]>, Vec<u8>)) -> Result<Covering, LedgerError> {
+    let (key, data) = row;
+    let index = key.last_chunk().copied().map_or(0, u64::from_be_bytes);
+    match EventData::decode(Event::AnswersRoot, data) {
+        Ok(EventData::AnswersRoot(notice)) => Ok(Covering { index, notice }),
+        Ok(_) | Err(_) => Err(LedgerError::broken(index, "row of answer_root".into())),
+    }
+}
+
+impl Ledger {
+    /// The published root that covers the answer of this number.
+    pub fn answers_root(&self, number: u64) -> Result<Option<Covering>, LedgerError> {
+        let size = self.published().size;
+        Ok(self.answers().covering(number)?.filter(|covering| covering.index < size))
+    }
+
+    /// The published roots over answers of this time, with one before and one after them: at most [`ANSWER_ROOTS_MAX`]. Answers are numbered in the order
+    /// of their times, but for the moments between asking and signing.
+    pub fn answers_roots_around(&self, time: UnixMillis) -> Result<Vec<Covering>, LedgerError> {
+        let size = self.published().size;
+        let answers = self.answers();
+        let Some(newest) = answers.newest_root()? else { return Ok(Vec::new()) };
+        // The first number whose root is not over earlier answers only.
+        let (mut low, mut high) = (0, newest.notice.end());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match answers.covering(middle)? {
+                Some(covering) if covering.notice.latest < time => low = covering.notice.end(),
+                Some(covering) => high = covering.notice.first.min(middle),
+                None => return Err(LedgerError::broken(newest.index, format!("no root covers answer {middle}"))),
+            }
+        }
+        let before = match low.checked_sub(1) {
+            Some(last) => answers.covering(last)?,
+            None => None,
+        };
+        let mut roots: Vec<Covering> = before.into_iter().collect();
+        for covering in answers.roots_from(low).take(ANSWER_ROOTS_MAX - 1) {
+            let covering = covering?;
+            roots.push(covering);
+            if covering.notice.earliest > time {
+                break;
+            }
+        }
+        roots.retain(|covering| covering.index < size);
+        Ok(roots)
+    }
+}
