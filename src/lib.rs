@@ -3,8 +3,8 @@
 //! It signs, stores and verifies all six Chinese VAT invoice types on an embedded ledger. Start with the manual:
 //! [architecture](manual::_01_architecture), [formats](manual::_02_formats), [decisions](manual::_03_decisions). Whoever
 //! keeps a ledger running needs the [runbook](manual::_05_runbook), whoever asks much the [limits](manual::_06_limits), who
-//! holds its keys the [ceremony](manual::_10_keys), who watches
-//! its log the page on [witnesses](manual::_12_witness).
+//! holds its keys the [ceremony](manual::_10_keys), who watches its log the page on [witnesses](manual::_12_witness), whoever
+//! checks what it said the [proofs](manual::_14_proofs).
 //!
 //! The modules are floors; a file names its own floor or a lower one, and a test holds that.
 

@@ -177,8 +177,15 @@ pub const COUNT_FLUSH_MS: u64 = 500;
 /// about 10 ms.
 pub const ANSWERS_PER_ROOT_MAX: usize = 16_384;
 
-/// Roots shown for one time, at most: with all hashes below them, which is what an answer is looked for among, below 20 MiB.
-pub const ANSWER_ROOTS_MAX: usize = 16;
+/// Roots shown for one time, at most: those of the two minutes around it, at 8,000 answers a second. Below the one or two that may be over an answer of
+/// that time all hashes are shown, 700 KiB each.
+pub const ANSWER_ROOTS_MAX: usize = 64;
+
+/// How old an answer may be when it is signed, in milliseconds: by this much at most the order of the times may differ from that of the numbers.
+pub const ANSWER_DELAY_MAX_MS: u64 = 60_000;
+
+/// What is said of answers and the log at most, in a file, in bytes: the roots of one time, and the hashes below a few.
+pub const ANSWER_ROOTS_BYTES_MAX: usize = 8 << 20;
 
 /// How long a signed answer waits for its root, in milliseconds, if nobody says otherwise: an hour.
 pub const ANSWERS_INTERVAL_MS: u64 = 3_600_000;

@@ -4,12 +4,14 @@
 use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
 
+use super::keys;
 use crate::codec::leaf::Leaf;
 use crate::codec::proof::{ConsistencyProof, LogProof, LogProofError};
 use crate::crypto::keyring::{CheckpointFault, Logged, PublicKeys};
 use crate::crypto::merkle::{self, Hash};
 use crate::crypto::note::{Checkpoint, Note, NoteError, Origin};
 use crate::domain::time::UnixMillis;
+use crate::limits::PROOF_HASHES_MAX;
 
 /// A leaf's place in a published log as JSON.
 pub fn inclusion_json(index: u64, size: u64, leaf: &[u8; Leaf::LEN], path: &[Hash], checkpoint: &str) -> Value {
@@ -72,6 +74,14 @@ pub enum LogProofFault {
         /// Leaves of the tree.
         size: u64,
     },
+    /// The proof of consistency begins elsewhere.
+    #[error("the head is shown to continue size {from}, and what is proven here is about size {size}, or another log")]
+    OtherHead {
+        /// Where the proof of consistency begins.
+        from: u64,
+        /// Where it should.
+        size: u64,
+    },
     /// The hashes do not tie the roots together.
     #[error("the log of size {to} is not shown to continue that of size {from}")]
     NotContinued {
@@ -91,6 +101,7 @@ impl LogProofFault {
             | LogProofFault::AskOnline { .. }
             | LogProofFault::OtherSize { .. }
             | LogProofFault::NotIncluded { .. }
+            | LogProofFault::OtherHead { .. }
             | LogProofFault::NotContinued { .. } => false,
         }
     }
@@ -118,10 +129,15 @@ pub struct Continued {
 
 /// Checks `c2sp.org/tlog-proof` text for `leaf`, or without one for the leaf on its `extra` line.
 pub fn verify_inclusion(text: &str, leaf: Option<&[u8]>, keys: &PublicKeys) -> Result<Included, LogProofFault> {
+    verify_inclusion_before(text, leaf, keys, None)
+}
+
+/// As [`verify_inclusion`], with a later head that its checkpoint must lead to, which then vouches for it.
+pub fn verify_inclusion_before(text: &str, leaf: Option<&[u8]>, keys: &PublicKeys, head: Option<&Continued>) -> Result<Included, LogProofFault> {
     let proof = LogProof::parse(text)?;
     let bytes = leaf.or(proof.extra.as_deref()).ok_or(LogProofFault::NoLeaf)?;
     let leaf = Leaf::decode(bytes).map_err(|_| LogProofFault::Leaf)?;
-    let checkpoint = open(&proof.checkpoint, keys, UnixMillis(leaf.time_ms))?;
+    let checkpoint = open_before(&proof.checkpoint, keys, head, UnixMillis(leaf.time_ms))?;
     let (index, size) = (proof.index, checkpoint.size);
     if !merkle::verify_inclusion(&merkle::leaf_hash(bytes), index, size, &proof.hashes, &checkpoint.root) {
         return Err(LogProofFault::NotIncluded { index, size });
@@ -132,7 +148,41 @@ pub fn verify_inclusion(text: &str, leaf: Option<&[u8]>, keys: &PublicKeys) -> R
 /// Checks `fapiao/consistency` text.
 pub fn verify_consistency(text: &str, keys: &PublicKeys) -> Result<Continued, LogProofFault> {
     let proof = ConsistencyProof::parse(text)?;
-    let (older, newer) = (open(&proof.older, keys, UnixMillis(0))?, open(&proof.newer, keys, UnixMillis(0))?);
+    let older = open(&proof.older, keys, UnixMillis(0))?;
+    continued(&proof, older, keys)
+}
+
+/// As [`verify_consistency`], where the older checkpoint may be signed by keys that were compromised since: what the newer one continues is in the log,
+/// whoever signed it.
+pub fn verify_head(text: &str, keys: &PublicKeys) -> Result<Continued, LogProofFault> {
+    let proof = ConsistencyProof::parse(text)?;
+    let stated = stated(&proof.older)?;
+    let older = keys.open_checkpoint(&proof.older, &stated.origin, |_, _| true);
+    continued(&proof, older.map_err(|_| LogProofFault::NotSigned { origin: stated.origin, size: stated.size })?, keys)
+}
+
+/// The text of a consistency proof that a server gave as JSON.
+pub fn consistency_text(value: &Value) -> Option<String> {
+    let number = |member: &str| value.get(member).and_then(Value::as_u64);
+    let text = |member: &str| value.get(member).and_then(Value::as_str).map(str::to_owned);
+    let hashes = hash_list(value.get("hashes")?)?;
+    Some(ConsistencyProof { from: number("from")?, to: number("to")?, hashes, older: text("older")?, newer: text("newer")? }.encode())
+}
+
+/// The text of a proof of inclusion that a server gave as JSON.
+pub fn inclusion_text(value: &Value) -> Option<String> {
+    let leaf = keys::bytes::<{ Leaf::LEN }>(value.get("leaf")?.as_str()?)?;
+    let (index, hashes) = (value.get("index")?.as_u64()?, hash_list(value.get("path")?)?);
+    let checkpoint = value.get("checkpoint")?.as_str()?.to_owned();
+    Some(LogProof { extra: Some(leaf.to_vec()), index, hashes, checkpoint }.encode())
+}
+
+fn hash_list(value: &Value) -> Option<Vec<Hash>> {
+    value.as_array().filter(|list| list.len() <= PROOF_HASHES_MAX)?.iter().map(|hash| keys::bytes::<32>(hash.as_str()?)).collect()
+}
+
+fn continued(proof: &ConsistencyProof, older: Checkpoint, keys: &PublicKeys) -> Result<Continued, LogProofFault> {
+    let newer = open(&proof.newer, keys, UnixMillis(0))?;
     for (stated, checkpoint) in [(proof.from, &older), (proof.to, &newer)] {
         if stated != checkpoint.size {
             return Err(LogProofFault::OtherSize { stated, signed: checkpoint.size });
@@ -146,11 +196,24 @@ pub fn verify_consistency(text: &str, keys: &PublicKeys) -> Result<Continued, Lo
 
 /// The checkpoint in a note, of whichever log it names: what ties it to ours is that one of our checkpoint keys signed under that name,
 /// and was not retired before `covered`, if a time of what it covers is known.
-fn open(note: &str, keys: &PublicKeys, covered: UnixMillis) -> Result<Checkpoint, LogProofFault> {
-    let parsed = Note::parse(note).map_err(LogProofFault::Note)?;
-    let Checkpoint { origin, size, .. } = Checkpoint::parse(parsed.text()).map_err(LogProofFault::Note)?;
+pub(super) fn open(note: &str, keys: &PublicKeys, covered: UnixMillis) -> Result<Checkpoint, LogProofFault> {
+    let Checkpoint { origin, size, .. } = stated(note)?;
     keys.open_checkpoint(note, &origin, |key, _| key.is_sound_at(Logged::Unknown) && key.lasted_beyond(covered)).map_err(|fault| match fault {
         CheckpointFault::Compromised => LogProofFault::AskOnline { origin, size },
         CheckpointFault::NoKey | CheckpointFault::Note(_) => LogProofFault::NotSigned { origin, size },
     })
+}
+
+/// As [`open`]; with a head that continues it, a signature by a key that was compromised since does, because the head vouches for it.
+pub(super) fn open_before(note: &str, keys: &PublicKeys, head: Option<&Continued>, covered: UnixMillis) -> Result<Checkpoint, LogProofFault> {
+    let Some(head) = head else { return open(note, keys, covered) };
+    let stated = stated(note)?;
+    let other = || LogProofFault::OtherHead { from: head.older.size, size: stated.size };
+    if stated == head.older { Ok(stated) } else { Err(other()) }
+}
+
+/// What a note says, whoever signed it.
+fn stated(note: &str) -> Result<Checkpoint, LogProofFault> {
+    let parsed = Note::parse(note).map_err(LogProofFault::Note)?;
+    Checkpoint::parse(parsed.text()).map_err(LogProofFault::Note)
 }

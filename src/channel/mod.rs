@@ -9,6 +9,7 @@ pub mod json;
 pub mod keys;
 pub mod lines;
 pub mod log_proof;
+pub mod logged;
 pub mod monitor;
 pub mod peer;
 pub mod problem;

@@ -1,12 +1,15 @@
-//! A kept answer as a file, and its check without a network: signed answer, signed checkpoint, and the path that ties the invoice to it.
+//! A kept answer as a file, and its check without a network: signed answer, signed checkpoint, and the path that ties the invoice to it; and, where it is
+//! there, what the log has of the answer itself.
 
 use serde_json::{Value, json};
 
 use super::keys::{self, KeysError};
+use super::log_proof::{self, Continued, LogProofFault};
+use super::logged::{self, LoggedFault, Search, ShownRoot};
 use crate::codec::event::Role;
 use crate::codec::leaf::{KeyId, Leaf};
-use crate::codec::proof::Answer;
-use crate::crypto::keyring::{CheckpointFault, Logged, PublicKeys, SignatureCheck};
+use crate::codec::proof::{Answer, answer_hash};
+use crate::crypto::keyring::{Logged, PublicKeys, SignatureCheck};
 use crate::crypto::merkle;
 use crate::crypto::note::Checkpoint;
 use crate::engine::SignedAnswer;
@@ -31,8 +34,34 @@ pub enum ProofFault {
     #[error("it is signed by a key that the list does not have: update your keys")]
     UpdateKeys,
     /// Signed by a key that was stolen: whether it was signed before is for the log to say.
-    #[error("it is signed by a key that was compromised: ask online")]
+    #[error("it is signed by a key that was compromised: ask online, for what the log has of it (fapiao proof log)")]
     AskOnline,
+    /// Signed by a key that was stolen, and in the log only after the log said so.
+    #[error("it is signed by a key that was compromised, and in the log (leaf {logged}) only after the log said so (leaf {told}): it counts no more")]
+    LoggedLate {
+        /// The leaf that has it.
+        logged: u64,
+        /// The leaf that says that the key was stolen.
+        told: u64,
+    },
+    /// What the log has of the answer.
+    #[error("what is said of the answer and the log does not hold: {0}")]
+    Logged(#[from] LoggedFault),
+    /// The log has no such answer.
+    #[error(
+        "the log does not have it: of the roots over answers of that time, {}, none is over this one. It was not signed then by the server that logged \
+         them: whoever signed it has the key, and the time is false", roots_text(.0)
+    )]
+    NotLogged(Vec<ShownRoot>),
+    /// The log had it, or not: it was reopened from an older copy since.
+    #[error("the log does not have it, but was reopened from an older copy since, under another origin, and may have lost it")]
+    Reopened,
+    /// The log may come to have it.
+    #[error("the roots do not go far enough beyond its time to say that the log does not have it: get newer ones")]
+    NotLoggedYet,
+    /// What ties it to a later log.
+    #[error("the head does not hold: {0}")]
+    Head(LogProofFault),
     /// The checkpoint.
     #[error("the checkpoint does not hold: {0}")]
     Checkpoint(&'static str),
@@ -50,6 +79,8 @@ pub struct Proven {
     pub answer: Answer,
     /// Place of the invoice in the log, where one is shown.
     pub index: Option<u64>,
+    /// The root that covers the answer, where it is shown.
+    pub logged: Option<ShownRoot>,
     /// Checked against keys that the file itself brought: then somebody must say that these are the authority's.
     pub own_keys: bool,
 }
@@ -75,8 +106,22 @@ pub fn to_json(signed: &SignedAnswer, log_keys: &PublicKeys) -> Value {
     })
 }
 
+/// What is brought to a proof, beside the keys.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Evidence<'e> {
+    /// The roots over answers of its time ([`logged::roots_json`]): that it is below none of them is what exposes it.
+    pub roots: Option<&'e Value>,
+    /// A later head of the log, which continues the one that the answer is about.
+    pub head: Option<&'e Continued>,
+}
+
 /// Checks a proof offline. `trusted` are keys that the reader already has; without them those in the file are used, and that is said.
 pub fn verify(file: &[u8], trusted: Option<&PublicKeys>) -> Result<Proven, ProofFault> {
+    verify_with(file, trusted, Evidence::default())
+}
+
+/// As [`verify`], with more to hold it against.
+pub fn verify_with(file: &[u8], trusted: Option<&PublicKeys>, evidence: Evidence<'_>) -> Result<Proven, ProofFault> {
     let value: Value = serde_json::from_slice(file).map_err(|_| ProofFault::Malformed("not JSON"))?;
     if value.get("format").and_then(Value::as_str) != Some(FORMAT) {
         return Err(ProofFault::Malformed("format is not fapiao-proof/1"));
@@ -89,27 +134,44 @@ pub fn verify(file: &[u8], trusted: Option<&PublicKeys>) -> Result<Proven, Proof
             &own
         }
     };
-    let bytes = text(&value, "answer").and_then(|hex| data_encoding::HEXLOWER.decode(hex.as_bytes()).ok()).ok_or(ProofFault::Malformed("answer"))?;
-    let answer = Answer::decode(&bytes).map_err(|_| ProofFault::Malformed("the answer's bytes do not decode"))?;
+    let Stated { bytes, answer, signature, hash } = stated(&value)?;
     let verdict = Verdict::from_number(answer.verdict).ok_or(ProofFault::Malformed("verdict"))?;
-    let signature = text(&value, "signature").and_then(keys::bytes::<64>).ok_or(ProofFault::Malformed("signature"))?;
     let key_id = text(&value, "key_id").and_then(KeyId::parse).ok_or(ProofFault::Malformed("key_id"))?;
-    match log_keys.check(Role::Answering, key_id, answer.time, Logged::Unknown, &bytes, &signature) {
+    let shown = value.get("logged").filter(|logged| !logged.is_null());
+    let mut logged = shown.map(|logged| logged::verify(logged, &hash, answer.time, log_keys)).transpose()?;
+    let mut judged = log_keys.check(Role::Answering, key_id, answer.time, place(logged.as_ref()), &bytes, &signature);
+    // What does not fit its key is nobody's, and not looked for.
+    let fits = matches!(judged, SignatureCheck::Valid | SignatureCheck::Compromised);
+    if let (true, None, Some(roots)) = (fits, &logged, evidence.roots) {
+        match logged::search(roots, &hash, answer.time, &answer.origin, log_keys)? {
+            Search::Found(root) => logged = Some(root),
+            Search::Absent(roots) => return Err(ProofFault::NotLogged(roots)),
+            Search::Reopened => return Err(ProofFault::Reopened),
+            Search::NotYet => return Err(ProofFault::NotLoggedYet),
+        }
+        judged = log_keys.check(Role::Answering, key_id, answer.time, place(logged.as_ref()), &bytes, &signature);
+    }
+    match judged {
         SignatureCheck::Valid => {}
         SignatureCheck::UnknownKey => return Err(ProofFault::UpdateKeys),
-        SignatureCheck::Compromised => return Err(ProofFault::AskOnline),
+        SignatureCheck::Compromised => {
+            let told = log_keys.get(key_id).and_then(|key| key.compromised_at);
+            return Err(logged.zip(told).map_or(ProofFault::AskOnline, |(root, told)| ProofFault::LoggedLate { logged: root.index, told }));
+        }
         SignatureCheck::OtherRole => return Err(ProofFault::Signature("the key is not an answering key")),
         SignatureCheck::OutsideWindow => return Err(ProofFault::Signature("the key was not valid then")),
         SignatureCheck::WrongSignature => return Err(ProofFault::Signature("wrong signature")),
     }
 
     let note = text(&value, "checkpoint").ok_or(ProofFault::Malformed("checkpoint"))?;
-    let checkpoint = log_keys
-        .open_checkpoint(note, &answer.origin, |key, _| key.is_sound_at(Logged::Unknown) && key.lasted_beyond(answer.time))
-        .map_err(|fault| match fault {
-            CheckpointFault::Compromised => ProofFault::AskOnline,
-            CheckpointFault::NoKey | CheckpointFault::Note(_) => ProofFault::Checkpoint("not signed by the log's checkpoint key"),
-        })?;
+    let checkpoint = log_proof::open_before(note, log_keys, evidence.head, answer.time).map_err(|fault| match fault {
+        LogProofFault::AskOnline { .. } => ProofFault::AskOnline,
+        LogProofFault::OtherHead { .. } => ProofFault::Head(fault),
+        _ => ProofFault::Checkpoint("not signed by the log's checkpoint key"),
+    })?;
+    if checkpoint.origin != answer.origin {
+        return Err(ProofFault::Checkpoint("it is of another log"));
+    }
     if (checkpoint.size, checkpoint.root) != (answer.size, answer.root) {
         return Err(ProofFault::Checkpoint("size or root is not the answer's"));
     }
@@ -120,7 +182,37 @@ pub fn verify(file: &[u8], trusted: Option<&PublicKeys>) -> Result<Proven, Proof
         (None, Some(_)) => return Err(ProofFault::Inclusion("the answer shows no invoice")),
         (Some(commit), Some(inclusion)) => Some(check_inclusion(inclusion, commit, &checkpoint)?),
     };
-    Ok(Proven { verdict, answer, index, own_keys: trusted.is_none() })
+    Ok(Proven { verdict, answer, index, logged, own_keys: trusted.is_none() })
+}
+
+/// A signed answer as its file states it, not checked.
+#[derive(Clone, Debug)]
+pub struct Stated {
+    bytes: Vec<u8>,
+    /// What is signed.
+    pub answer: Answer,
+    signature: [u8; 64],
+    /// What stands for it in the log.
+    pub hash: [u8; 32],
+}
+
+/// The answer that a file states.
+pub fn stated(value: &Value) -> Result<Stated, ProofFault> {
+    let bytes = text(value, "answer").and_then(|hex| data_encoding::HEXLOWER.decode(hex.as_bytes()).ok()).ok_or(ProofFault::Malformed("answer"))?;
+    let answer = Answer::decode(&bytes).map_err(|_| ProofFault::Malformed("the answer's bytes do not decode"))?;
+    let signature = text(value, "signature").and_then(keys::bytes::<64>).ok_or(ProofFault::Malformed("signature"))?;
+    let hash = answer_hash(&bytes, &signature);
+    Ok(Stated { bytes, answer, signature, hash })
+}
+
+fn place(logged: Option<&ShownRoot>) -> Logged {
+    logged.map_or(Logged::Unknown, |root| Logged::At(root.index))
+}
+
+/// The leaves of these roots, and the times that they are over.
+fn roots_text(roots: &[ShownRoot]) -> String {
+    let one = |root: &ShownRoot| format!("leaf {} ({} to {})", root.index, root.notice.earliest, root.notice.latest);
+    roots.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 fn check_inclusion(inclusion: &Value, commit: &[u8; 32], checkpoint: &Checkpoint) -> Result<u64, ProofFault> {

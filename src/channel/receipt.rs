@@ -2,11 +2,16 @@
 
 use serde_json::{Value, json};
 
+use super::log_proof::{self, Continued, LogProofFault};
 use super::{json, keys, qr};
 use crate::codec::canonical;
+use crate::codec::event::Role;
 use crate::codec::leaf::Leaf;
+use crate::crypto::keyring::{PublicKeys, SignatureCheck};
 use crate::crypto::note::{Checkpoint, Host, Note};
+use crate::crypto::{hash, merkle};
 use crate::domain::number::InvoiceId;
+use crate::domain::time::UnixMillis;
 use crate::engine::{Engine, EngineError, Erased, FullReceipt, Logged, Submitted};
 use crate::ledger::{Receipt, Remark, Sealed};
 use crate::limits::PROOF_HASHES_MAX;
@@ -69,6 +74,63 @@ pub fn parse(value: &Value) -> Result<FullReceipt, NoReceipt> {
     let note = text("checkpoint")?.to_owned();
     let size = Note::parse(&note).and_then(|note| Checkpoint::parse(note.text())).map_err(|_| NoReceipt("checkpoint"))?.size;
     Ok(FullReceipt { receipt: Receipt { index, leaf, sealed, note, size, path }, salt })
+}
+
+/// Why a receipt does not hold.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReceiptFault {
+    /// What was signed is not what the leaf commits to.
+    #[error("the leaf does not commit to what the receipt shows")]
+    Commit,
+    /// The authority's signature.
+    #[error("the authority's signature does not hold: {0}")]
+    Signature(&'static str),
+    /// The list of keys does not have the key that signed.
+    #[error("it is signed by a key that the list does not have: update your keys")]
+    UpdateKeys,
+    /// The checkpoint, or the head that continues it.
+    #[error(transparent)]
+    Checkpoint(#[from] LogProofFault),
+}
+
+/// What a receipt that holds says, beside itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// The invoice, if it is one's.
+    pub id: Option<InvoiceId>,
+    /// The log.
+    pub checkpoint: Checkpoint,
+}
+
+/// Checks a receipt offline: what was signed, by whom, and that it is in the log. A head that continues its checkpoint vouches for that.
+pub fn verify(receipt: &Receipt, keys: &PublicKeys, head: Option<&Continued>) -> Result<Received, ReceiptFault> {
+    let leaf = &receipt.leaf;
+    let (commit, message, signature, id) = match &receipt.sealed {
+        Sealed::Invoice { face, rest_digest, signature } => {
+            let id = canonical::decode_face(face).map_err(|_| ReceiptFault::Commit)?.id;
+            (hash::commit(face, rest_digest), hash::invoice_message(face, rest_digest), signature, Some(id))
+        }
+        Sealed::Event { salt, data, signature } => {
+            (hash::event_commit(leaf.event, salt, data), hash::event_message(leaf.event, salt, data), signature, None)
+        }
+    };
+    if commit != leaf.commit {
+        return Err(ReceiptFault::Commit);
+    }
+    let checkpoint = log_proof::open_before(&receipt.note, keys, head, UnixMillis(receipt.leaf.time_ms))?;
+    let (index, size) = (receipt.index, checkpoint.size);
+    if !merkle::verify_inclusion(&merkle::leaf_hash(&leaf.encode()), index, size, &receipt.path, &checkpoint.root) {
+        return Err(LogProofFault::NotIncluded { index, size }.into());
+    }
+    let place = crate::crypto::keyring::Logged::At(index);
+    match keys.check(Role::Authority, leaf.key_id, UnixMillis(leaf.time_ms), place, &message, signature) {
+        SignatureCheck::Valid => Ok(Received { id, checkpoint }),
+        SignatureCheck::UnknownKey => Err(ReceiptFault::UpdateKeys),
+        SignatureCheck::OtherRole => Err(ReceiptFault::Signature("the key is not an authority key")),
+        SignatureCheck::OutsideWindow => Err(ReceiptFault::Signature("the key was not valid then")),
+        SignatureCheck::Compromised => Err(ReceiptFault::Signature("the log said before that the key was compromised")),
+        SignatureCheck::WrongSignature => Err(ReceiptFault::Signature("wrong signature")),
+    }
 }
 
 /// What follows a submission, beside its receipt.

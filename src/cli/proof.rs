@@ -3,30 +3,64 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
 
+use super::open::{Place, PlaceOptions};
+use super::remote::Remote;
 use super::verify::exit;
 use super::{Exit, Failure, print};
 use crate::channel::log_proof::{self, Continued, Included, LogProofFault};
-use crate::channel::proof::ProofFault;
+use crate::channel::logged::{self, ShownRoot};
+use crate::channel::proof::{Evidence, ProofFault, Stated};
+use crate::channel::receipt::{self, Received};
 use crate::channel::{keys, proof};
+use crate::codec::event::AnswersNotice;
 use crate::codec::proof::{ConsistencyProof, LogProof};
 use crate::crypto::keyring::PublicKeys;
-use crate::crypto::note::Checkpoint;
-use crate::engine::read_bounded;
-use crate::limits::PROOF_FILE_BYTES_MAX;
+use crate::crypto::note::{Checkpoint, Note};
+use crate::domain::time::UnixMillis;
+use crate::engine::{FullReceipt, read_bounded, write_private, write_public};
+use crate::limits::{ANSWER_ROOTS_BYTES_MAX, PROOF_FILE_BYTES_MAX};
 
 /// `fapiao proof …`
 #[derive(Subcommand)]
 pub(super) enum Proof {
-    /// Check a kept answer, or a proof about the log, and say what it proves. 0: it holds, 1: it does not (or another answer), 2: it is none
+    /// Check a kept answer, a receipt, or a proof about the log, and say what it proves. 0: it holds, 1: it does not (or another answer), 2: it is none,
+    /// 3: only later can it be said 验证凭证
+    #[command(after_help = VERIFY_HELP)]
     Verify(Verify),
+    /// Add to a kept answer what the log has of it, an hour later or whenever: then it counts even if its key turns out to be stolen. 0: done, 1: the log
+    /// never had it, 3: not yet 取得入账证明
+    Log(Fetch),
+    /// Get the roots over all answers of a kept answer's time: `fapiao proof verify --roots` says by them whether it was signed then 取得当时的汇总
+    Roots(Fetch),
+}
+
+const VERIFY_HELP: &str = "\
+FILE is recognised by what is in it: a kept answer (fapiao verify --proof, fapiao proof log), a receipt (a line of fapiao issue), proof of inclusion or of
+consistency as text or as a server's JSON. What was signed with keys that were replaced since holds with today's list of keys, which has the old ones.
+凭证、回执、包含证明与一致性证明均可识别；密钥轮换后，旧凭证以最新公钥表仍可验证。";
+
+/// `fapiao proof log` and `fapiao proof roots`
+#[derive(Args)]
+pub(super) struct Fetch {
+    /// The kept answer
+    file: PathBuf,
+    #[command(flatten)]
+    place: PlaceOptions,
+    /// Write to FILE, which may not exist yet
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// `fapiao proof verify`
 #[derive(Args)]
 pub(super) struct Verify {
-    /// What `fapiao verify --proof FILE`, `fapiao ledger prove` or `fapiao ledger prove-consistency` wrote
+    /// What `fapiao verify --proof`, `fapiao proof log`, `fapiao issue`, `fapiao ledger prove` or `fapiao ledger prove-consistency` wrote
     file: PathBuf,
     /// The log's public keys (`fapiao keys show`), from somebody you trust 公钥. Proofs about the log need them; a kept answer brings its own, which
     /// are used without this
@@ -35,6 +69,15 @@ pub(super) struct Verify {
     /// The leaf whose inclusion is to be proved, 96 bytes in hex; default: the one that the proof carries 叶子
     #[arg(long, value_name = "HEX")]
     leaf: Option<String>,
+    /// The roots over answers of that time (`fapiao proof roots`): a kept answer that is below none of them was signed later 当时的应答汇总
+    #[arg(long, value_name = "FILE")]
+    roots: Option<PathBuf>,
+    /// A later head of the log: a proof of consistency from the checkpoint in FILE on, or the URL of a server that gives one 当前日志头
+    #[arg(long, value_name = "FILE|URL")]
+    head: Option<String>,
+    /// Believe the certificates in this file (PEM) for --head URL, in place of the system's 信任的证书
+    #[arg(long, value_name = "FILE", requires = "head")]
+    ca: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -42,26 +85,104 @@ pub(super) struct Verify {
 
 impl Proof {
     pub(super) fn run(self) -> Result<Exit, Failure> {
-        let Proof::Verify(verify) = self;
-        let trusted = verify.keys.as_deref().map(read_public_keys).transpose()?;
-        let file = read_bounded(&verify.file, PROOF_FILE_BYTES_MAX)?;
-        let begins = |header: &str| file.starts_with(header.split_once('@').map_or(header, |(name, _)| name).as_bytes());
-        let (is_inclusion, is_consistency) = (begins(LogProof::HEADER), begins(ConsistencyProof::HEADER));
-        if verify.leaf.is_some() && !is_inclusion {
-            return Err(Failure::Usage("--leaf goes with a proof of inclusion (c2sp.org/tlog-proof)".to_owned()));
+        match self {
+            Proof::Verify(verify) => verify.run(),
+            Proof::Log(fetch) => fetch.log(),
+            Proof::Roots(fetch) => fetch.roots(),
         }
-        if !is_inclusion && !is_consistency {
-            return verify.answer(&file, trusted.as_ref());
-        }
-        let keys = trusted.ok_or_else(|| Failure::Usage("a proof about the log carries no keys; give --keys FILE".to_owned()))?;
-        let Ok(text) = std::str::from_utf8(&file) else { return verify.does_not_hold("the text is not UTF-8", true) };
-        let proven = if is_inclusion { verify.inclusion(text, &keys)? } else { verify.consistency(text, &keys) };
-        match proven {
-            Ok((value, text)) => {
-                print(verify.json, &value, &text)?;
-                Ok(Exit::Fine)
+    }
+}
+
+impl Fetch {
+    fn log(self) -> Result<Exit, Failure> {
+        let (mut kept, stated) = self.kept()?;
+        let found = match self.place.place()? {
+            Place::Data(data) => logged::to_json(&data.open_to_read()?.answer_in_log(&stated.hash)?),
+            Place::Server(remote) => remote.get(&format!("/v1/proofs/answer/{}", HEXLOWER.encode(&stated.hash)))?,
+        };
+        let due = found.get("due").and_then(Value::as_str).unwrap_or_default();
+        let (exit, text) = match found.get("status").and_then(Value::as_str) {
+            Some("logged") => (Exit::Fine, format!("已入账 the log has it; written to {}", self.out.display())),
+            Some("not_yet") => (Exit::Unavailable, format!("尚未入账 the log has it not yet: ask again after {due}")),
+            Some("never") => {
+                let why = "it was not signed by this server, or with a stolen key; fapiao proof roots gets what shows that to others";
+                (Exit::Other, format!("未入账 the log never had it: {why}"))
             }
-            Err(fault) => verify.does_not_hold(&fault.to_string(), fault.is_malformed()),
+            Some(_) | None => return Err(Failure::Server { exit: Exit::Unavailable, text: "the server's reply is none".to_owned() }),
+        };
+        let status = json!({ "status": found.get("status"), "due": found.get("due") });
+        if exit == Exit::Fine {
+            kept["logged"] = found;
+            write_private(&self.out, format!("{kept:#}\n").as_bytes())?;
+        }
+        print(self.json, &status, &text)?;
+        Ok(exit)
+    }
+
+    fn roots(self) -> Result<Exit, Failure> {
+        let (_, stated) = self.kept()?;
+        let time = stated.answer.time;
+        let roots = match self.place.place()? {
+            Place::Data(data) => logged::roots_json(&data.open_to_read()?.answer_roots_around(time)?),
+            Place::Server(remote) => remote.get(&format!("/v1/proofs/answers?time={}", time.0))?,
+        };
+        let count = roots.get("roots").and_then(Value::as_array).map_or(0, Vec::len);
+        write_public(&self.out, format!("{roots}\n").as_bytes())?;
+        let text = format!("已写入 {count} roots around {time} written to {}", self.out.display());
+        print(self.json, &json!({ "roots": count, "time": time.to_string() }), &text)?;
+        Ok(Exit::Fine)
+    }
+
+    fn kept(&self) -> Result<(Value, Stated), Failure> {
+        let none = |why: String| Failure::Usage(format!("{}: {why}", self.file.display()));
+        let value: Value = serde_json::from_slice(&read_bounded(&self.file, PROOF_FILE_BYTES_MAX)?).map_err(|error| none(error.to_string()))?;
+        let stated = proof::stated(&value).map_err(|fault| none(fault.to_string()))?;
+        Ok((value, stated))
+    }
+}
+
+/// What a file holds, as far as can be told before anything is checked.
+enum Subject {
+    Answer,
+    Receipt(Box<FullReceipt>),
+    Inclusion(String),
+    Consistency(String),
+}
+
+impl Subject {
+    fn of(file: &[u8]) -> Subject {
+        let begins = |header: &str| file.starts_with(header.split_once('@').map_or(header, |(name, _)| name).as_bytes());
+        // What is no UTF-8 is none of the two either.
+        let text = || String::from_utf8_lossy(file).into_owned();
+        if begins(LogProof::HEADER) {
+            return Subject::Inclusion(text());
+        }
+        if begins(ConsistencyProof::HEADER) {
+            return Subject::Consistency(text());
+        }
+        let Ok(value) = serde_json::from_slice::<Value>(file) else { return Subject::Answer };
+        if value.get("format").is_some() {
+            return Subject::Answer;
+        }
+        if let Some(text) = log_proof::inclusion_text(&value) {
+            return Subject::Inclusion(text);
+        }
+        if let Some(text) = log_proof::consistency_text(&value) {
+            return Subject::Consistency(text);
+        }
+        receipt::parse(&value).map_or(Subject::Answer, |receipt| Subject::Receipt(Box::new(receipt)))
+    }
+
+    /// The size of the checkpoint in it.
+    fn size(&self, file: &[u8]) -> Option<u64> {
+        match self {
+            Subject::Answer => Some(proof::stated(&serde_json::from_slice(file).ok()?).ok()?.answer.size),
+            Subject::Receipt(receipt) => Some(receipt.receipt.size),
+            Subject::Inclusion(text) => {
+                let note = Note::parse(&LogProof::parse(text).ok()?.checkpoint).ok()?;
+                Some(Checkpoint::parse(note.text()).ok()?.size)
+            }
+            Subject::Consistency(_) => None,
         }
     }
 }
@@ -77,7 +198,97 @@ pub(super) fn read_public_keys(path: &Path) -> Result<PublicKeys, Failure> {
 type Proven = Result<(Value, String), LogProofFault>;
 
 impl Verify {
-    fn inclusion(&self, text: &str, keys: &PublicKeys) -> Result<Proven, Failure> {
+    fn run(self) -> Result<Exit, Failure> {
+        let trusted = self.keys.as_deref().map(read_public_keys).transpose()?;
+        let file = read_bounded(&self.file, PROOF_FILE_BYTES_MAX)?;
+        let subject = Subject::of(&file);
+        if self.leaf.is_some() && !matches!(subject, Subject::Inclusion(_)) {
+            return Err(Failure::Usage("--leaf goes with a proof of inclusion (c2sp.org/tlog-proof)".to_owned()));
+        }
+        if self.roots.is_some() && !matches!(subject, Subject::Answer) {
+            return Err(Failure::Usage("--roots goes with a kept answer".to_owned()));
+        }
+        if self.head.is_some() && matches!(subject, Subject::Consistency(_)) {
+            return Err(Failure::Usage("--head goes with what has one checkpoint; a proof of consistency has two".to_owned()));
+        }
+        let needs_keys = !matches!(subject, Subject::Answer) || self.head.is_some();
+        let keys = match trusted {
+            None if needs_keys => return Err(Failure::Usage("a proof about the log carries no keys; give --keys FILE".to_owned())),
+            keys => keys,
+        };
+        let head = match (&self.head, &keys) {
+            (Some(head), Some(keys)) => match self.head(head, subject.size(&file), keys)? {
+                Ok(head) => Some(head),
+                Err(fault) => return self.does_not_hold(&format!("the head: {fault}"), fault.is_malformed()),
+            },
+            (Some(_), None) | (None, _) => None,
+        };
+        let head = head.as_ref();
+        let proven = match (&subject, &keys) {
+            (Subject::Answer, _) | (_, None) => return self.answer(&file, keys.as_ref(), head),
+            (Subject::Receipt(receipt), Some(keys)) => return self.receipt(receipt, keys, head),
+            (Subject::Inclusion(text), Some(keys)) => self.inclusion(text, keys, head)?,
+            (Subject::Consistency(text), Some(keys)) => self.consistency(text, keys),
+        };
+        match proven {
+            Ok((value, text)) => self.holds(value, text, head),
+            Err(fault) => self.does_not_hold(&fault.to_string(), fault.is_malformed()),
+        }
+    }
+
+    /// The head that continues the checkpoint of this size: from a file, or from a server.
+    fn head(&self, head: &str, size: Option<u64>, keys: &PublicKeys) -> Result<Result<Continued, LogProofFault>, Failure> {
+        let text = if head.starts_with("http://") || head.starts_with("https://") {
+            let size = size.ok_or_else(|| Failure::Usage(format!("{}: no checkpoint is in it", self.file.display())))?;
+            log_proof::consistency_text(&Remote::at("--head", head, self.ca.as_deref())?.get(&format!("/v1/proofs/consistency?from={size}"))?)
+        } else {
+            let file = read_bounded(Path::new(head), PROOF_FILE_BYTES_MAX)?;
+            let value = serde_json::from_slice::<Value>(&file).ok();
+            value.and_then(|value| log_proof::consistency_text(&value)).or_else(|| String::from_utf8(file).ok())
+        };
+        let text = text.ok_or_else(|| Failure::Usage(format!("--head {head}: not a proof of consistency")))?;
+        Ok(log_proof::verify_head(&text, keys))
+    }
+
+    /// Says that it holds, and that the log of then is the beginning of a later one, if that was shown.
+    fn holds(&self, mut value: Value, mut text: String, head: Option<&Continued>) -> Result<Exit, Failure> {
+        if let Some(head) = head {
+            value["head"] = checkpoint_json(&head.newer);
+            text.push_str(&format!("\n  当时的日志是现在日志的前缀 the log of then is a prefix of the log of now: {}", checkpoint_text(&head.newer)));
+        }
+        print(self.json, &value, &text)?;
+        Ok(Exit::Fine)
+    }
+
+    fn receipt(&self, full: &FullReceipt, keys: &PublicKeys, head: Option<&Continued>) -> Result<Exit, Failure> {
+        let receipt = &full.receipt;
+        match receipt::verify(receipt, keys, head) {
+            Ok(Received { id, checkpoint }) => {
+                let value = json!({
+                    "holds": true,
+                    "proves": "receipt",
+                    "index": receipt.index,
+                    "event": receipt.leaf.event.name(),
+                    "time": UnixMillis(receipt.leaf.time_ms).to_string(),
+                    "code": id.map(|id| id.code.to_string()),
+                    "number": id.map(|id| id.number.to_string()),
+                    "checkpoint": checkpoint_json(&checkpoint),
+                });
+                let of = id.map_or_else(String::new, |id| format!(" of invoice {id}"));
+                let text = format!(
+                    "回执有效 the receipt holds: leaf {} of the log, event {}{of}, {}\n  {}",
+                    receipt.index,
+                    receipt.leaf.event.name(),
+                    UnixMillis(receipt.leaf.time_ms),
+                    checkpoint_text(&checkpoint)
+                );
+                self.holds(value, text, head)
+            }
+            Err(fault) => self.does_not_hold(&fault.to_string(), false),
+        }
+    }
+
+    fn inclusion(&self, text: &str, keys: &PublicKeys, head: Option<&Continued>) -> Result<Proven, Failure> {
         let leaf = match &self.leaf {
             Some(hex) => {
                 let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(hex.as_bytes());
@@ -85,7 +296,7 @@ impl Verify {
             }
             None => None,
         };
-        Ok(log_proof::verify_inclusion(text, leaf.as_deref(), keys).map(|Included { checkpoint, index, leaf }| {
+        Ok(log_proof::verify_inclusion_before(text, leaf.as_deref(), keys, head).map(|Included { checkpoint, index, leaf }| {
             let value = json!({
                 "holds": true,
                 "proves": "inclusion",
@@ -128,8 +339,15 @@ impl Verify {
         Ok(if is_malformed { Exit::Usage } else { Exit::Other })
     }
 
-    fn answer(&self, file: &[u8], trusted: Option<&PublicKeys>) -> Result<Exit, Failure> {
-        match proof::verify(file, trusted) {
+    fn answer(&self, file: &[u8], trusted: Option<&PublicKeys>, head: Option<&Continued>) -> Result<Exit, Failure> {
+        let roots = match &self.roots {
+            Some(path) => {
+                let usage = |error: serde_json::Error| Failure::Usage(format!("{}: {error}", path.display()));
+                Some(serde_json::from_slice::<Value>(&read_bounded(path, ANSWER_ROOTS_BYTES_MAX)?).map_err(usage)?)
+            }
+            None => None,
+        };
+        match proof::verify_with(file, trusted, Evidence { roots: roots.as_ref(), head }) {
             Ok(proven) => {
                 let answer = &proven.answer;
                 let value = json!({
@@ -141,6 +359,7 @@ impl Verify {
                     "time": answer.time.to_string(),
                     "count": answer.count,
                     "index": proven.index,
+                    "logged": proven.logged.as_ref().map(|root| json!({ "index": root.index, "time": root.time.to_string() })),
                     "keys": if proven.own_keys { "from the file itself" } else { "trusted" },
                 });
                 let mut text = format!(
@@ -155,11 +374,37 @@ impl Verify {
                 if let Some(index) = proven.index {
                     text.push_str(&format!("\n  the invoice is leaf {index} of that log"));
                 }
+                match &proven.logged {
+                    Some(root) => {
+                        text.push_str(&format!(
+                            "\n  已入账 the answer itself is in the log: below the root in leaf {}, since {}",
+                            root.index, root.time
+                        ));
+                    }
+                    None => text.push_str("\n  是否入账未示 whether the log has the answer itself is not shown; fapiao proof log gets that"),
+                }
                 if proven.own_keys {
                     text.push_str("\n  checked against the keys in the file; compare them with the authority's (--keys FILE)");
                 }
-                print(self.json, &value, &text)?;
+                self.holds(value, text, head)?;
                 Ok(exit(proven.verdict))
+            }
+            Err(ProofFault::NotLogged(roots)) => {
+                let fault = ProofFault::NotLogged(roots.clone());
+                let one = |root: &ShownRoot| {
+                    let AnswersNotice { count, earliest, latest, .. } = root.notice;
+                    json!({ "index": root.index, "answers": count, "earliest": earliest.to_string(), "latest": latest.to_string() })
+                };
+                let listed: Vec<Value> = roots.iter().map(one).collect();
+                let value = json!({ "holds": false, "outcome": "not_logged", "reason": fault.to_string(), "roots": listed });
+                print(self.json, &value, &format!("未入账，倒签 not in the log of its time, so backdated: {fault}"))?;
+                Ok(Exit::Other)
+            }
+            Err(ProofFault::NotLoggedYet) => {
+                let reason = ProofFault::NotLoggedYet.to_string();
+                let value = json!({ "holds": false, "outcome": "not_logged_yet", "reason": reason });
+                print(self.json, &value, &format!("尚不能断定 it cannot be said yet: {reason}"))?;
+                Ok(Exit::Unavailable)
             }
             Err(fault) => self.does_not_hold(&fault.to_string(), matches!(fault, ProofFault::Malformed(_) | ProofFault::Keys(_))),
         }

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::io::{BufRead, ErrorKind, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -45,7 +45,6 @@ impl ServerOptions {
     /// The server, if one is named.
     pub(super) fn remote(self) -> Result<Option<Remote>, Failure> {
         let Some(url) = self.server else { return Ok(None) };
-        let peer = Peer::parse(&url, self.ca.as_deref()).map_err(|why| Failure::Usage(format!("--server {url}: {why}")))?;
         let token = match self.token.as_deref().map(str::trim).filter(|token| !token.is_empty()) {
             None => None,
             Some(token) => {
@@ -55,8 +54,7 @@ impl ServerOptions {
                 Some(value)
             }
         };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        Ok(Some(Remote { runtime, peer, token }))
+        Ok(Some(Remote { token, ..Remote::at("--server", &url, self.ca.as_deref())? }))
     }
 }
 
@@ -128,6 +126,18 @@ struct Place {
 }
 
 impl Remote {
+    /// The server at the address that an option gives, asked without a token.
+    pub(super) fn at(option: &str, url: &str, ca: Option<&Path>) -> Result<Remote, Failure> {
+        let peer = Peer::parse(url, ca).map_err(|why| Failure::Usage(format!("{option} {url}: {why}")))?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        Ok(Remote { runtime, peer, token: None })
+    }
+
+    /// What the server has at a path.
+    pub(super) fn get(&self, path: &str) -> Result<Value, Failure> {
+        self.fetch(Tries::new(), Method::GET, path, &Bytes::new())
+    }
+
     /// What the server says to a question or a single draft.
     pub(super) fn ask(&self, path: &str, body: &Value) -> Result<Value, Failure> {
         self.ask_up_to(Tries::new(), path, body)
@@ -138,11 +148,14 @@ impl Remote {
         self.ask_up_to(Tries(0), path, body)
     }
 
-    fn ask_up_to(&self, mut tries: Tries, path: &str, body: &Value) -> Result<Value, Failure> {
-        let body = Bytes::from(body.to_string());
+    fn ask_up_to(&self, tries: Tries, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.fetch(tries, Method::POST, path, &Bytes::from(body.to_string()))
+    }
+
+    fn fetch(&self, mut tries: Tries, method: Method, path: &str, body: &Bytes) -> Result<Value, Failure> {
         loop {
             let asked = self.runtime.block_on(async {
-                let reply = self.send(path, "application/json", body.clone()).await?;
+                let reply = self.send(method.clone(), path, "application/json", body.clone()).await?;
                 let whole = Limited::new(reply.into_body(), REMOTE_ANSWER_BYTES_MAX).collect();
                 let whole = within(REMOTE_SILENCE_SECS, whole).await?.map_err(Setback::lost)?;
                 serde_json::from_slice(&whole.to_bytes()).map_err(|error| Setback::lost(format!("the reply is not JSON: {error}")))
@@ -242,7 +255,7 @@ impl Remote {
             return Ok(Ok(()));
         }
         self.runtime.block_on(async {
-            let mut reply = match self.send("/v1/invoices/bulk", "application/x-ndjson", body.freeze()).await {
+            let mut reply = match self.send(Method::POST, "/v1/invoices/bulk", "application/x-ndjson", body.freeze()).await {
                 Ok(reply) => reply.into_body(),
                 Err(setback) => return Ok(Err(setback)),
             };
@@ -277,7 +290,7 @@ impl Remote {
     }
 
     /// Sends a request on a connection of its own. A reply that is no success is a setback.
-    async fn send(&self, path: &str, content_type: &'static str, body: Bytes) -> Result<Response<Incoming>, Setback> {
+    async fn send(&self, method: Method, path: &str, content_type: &'static str, body: Bytes) -> Result<Response<Incoming>, Setback> {
         // What is not believed now will not be believed in a second.
         let refused = |error: std::io::Error| Setback { again_after: (error.kind() != ErrorKind::InvalidData).then_some(1), ..Setback::lost(error) };
         let stream = within(REMOTE_CONNECT_SECS, self.peer.connect()).await?.map_err(refused)?;
@@ -285,7 +298,7 @@ impl Remote {
         // How the connection ends is seen by whoever reads the reply.
         tokio::spawn(async move { drop(connection.await) });
         let mut request = Request::new(Full::new(body));
-        *request.method_mut() = Method::POST;
+        *request.method_mut() = method;
         *request.uri_mut() = path.parse().map_err(Setback::lost)?;
         let headers = request.headers_mut();
         headers.insert(HOST, self.peer.host().clone());

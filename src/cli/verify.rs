@@ -74,11 +74,11 @@ impl Verify {
             let signed = engine.sign_answer(&question, &answer)?;
             write_proof(path, &proof::to_json(&signed, &engine.ledger().keys()))?;
         }
+        print(json, &answer::to_json(&answer), &answer::to_text(&answer))?;
         if proof.is_some() {
             // Nobody else will for as long as nobody opens the ledger.
             engine.log_answers()?;
         }
-        print(json, &answer::to_json(&answer), &answer::to_text(&answer))?;
         Ok(exit(answer.verdict))
     }
 }

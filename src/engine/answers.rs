@@ -11,7 +11,7 @@ use crate::crypto::merkle::{self, Hash};
 use crate::domain::time::UnixMillis;
 use crate::issue;
 use crate::ledger::{Covering, Sealed};
-use crate::limits::ANSWERS_PER_ROOT_MAX;
+use crate::limits::{ANSWER_DELAY_MAX_MS, ANSWERS_PER_ROOT_MAX};
 use crate::verify::answer::Answer;
 use crate::verify::query::Question;
 
@@ -115,10 +115,13 @@ impl Answering {
 }
 
 impl Engine {
-    /// Signs an answer ("keep a proof"): the signed bytes, the signature, and the checkpoint and inclusion path that tie them to the log. It is on disk
+    /// Signs an answer ("keep a proof") that was given a moment ago: the signed bytes, the signature, and the checkpoint and inclusion path that tie them to the log. It is on disk
     /// among the answers that the next root covers; if it cannot be, it is not given.
     pub fn sign_answer(&self, question: &Question, answer: &Answer) -> Result<SignedAnswer, EngineError> {
         self.ledger.may_write()?;
+        if self.now().0 > answer.as_of.time.0.saturating_add(ANSWER_DELAY_MAX_MS) {
+            return Err(EngineError::AnswerTooOld);
+        }
         let query_digest = question.digest.ok_or(EngineError::QuestionTooLong)?;
         let bytes = proof::Answer {
             verdict: answer.verdict.number(),

@@ -111,6 +111,9 @@ pub enum EngineError {
     /// An answer of a time at which no answering key counted.
     #[error("no answering key counted at the time of this answer; ask again")]
     NoAnsweringKey,
+    /// Numbers of answers follow their times.
+    #[error("the answer is too old to be signed; ask again")]
+    AnswerTooOld,
     /// A root over answers did not come into the log, or is not where it should be.
     #[error("the answers could not be told by the log")]
     AnswersNotLogged,

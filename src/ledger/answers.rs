@@ -16,7 +16,7 @@ use super::{Ledger, LedgerError, SubmitError};
 use crate::codec::event::{AnswersNotice, Event, EventData};
 use crate::crypto::merkle::Hash;
 use crate::domain::time::UnixMillis;
-use crate::limits::ANSWER_ROOTS_MAX;
+use crate::limits::{ANSWER_DELAY_MAX_MS, ANSWER_ROOTS_MAX};
 
 /// Answers that no root covers yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -215,8 +215,8 @@ impl Ledger {
         Ok(self.answers().covering(number)?.filter(|covering| covering.index < size))
     }
 
-    /// The published roots over answers of this time, with one before and one after them: at most [`ANSWER_ROOTS_MAX`]. Answers are numbered in the order
-    /// of their times, but for the moments between asking and signing.
+    /// The published roots that may be over answers of this time, from the last that is over earlier ones only to the first that is over later ones only:
+    /// at most [`ANSWER_ROOTS_MAX`]. Earlier and later by more than [`ANSWER_DELAY_MAX_MS`], as numbers are given when answers are signed.
     pub fn answers_roots_around(&self, time: UnixMillis) -> Result<Vec<Covering>, LedgerError> {
         let size = self.published().size;
         let answers = self.answers();
@@ -226,7 +226,7 @@ impl Ledger {
         while low < high {
             let middle = low + (high - low) / 2;
             match answers.covering(middle)? {
-                Some(covering) if covering.notice.latest < time => low = covering.notice.end(),
+                Some(covering) if covering.notice.latest.0.saturating_add(ANSWER_DELAY_MAX_MS) < time.0 => low = covering.notice.end(),
                 Some(covering) => high = covering.notice.first.min(middle),
                 None => return Err(LedgerError::broken(newest.index, format!("no root covers answer {middle}"))),
             }
@@ -239,7 +239,7 @@ impl Ledger {
         for covering in answers.roots_from(low).take(ANSWER_ROOTS_MAX - 1) {
             let covering = covering?;
             roots.push(covering);
-            if covering.notice.earliest > time {
+            if covering.notice.earliest.0 > time.0.saturating_add(ANSWER_DELAY_MAX_MS) {
                 break;
             }
         }

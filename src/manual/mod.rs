@@ -26,3 +26,5 @@ pub mod _11_log {}
 pub mod _12_witness {}
 #[doc = include_str!("revocations.md")]
 pub mod _13_revocations {}
+#[doc = include_str!("proofs.md")]
+pub mod _14_proofs {}

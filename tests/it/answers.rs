@@ -5,21 +5,30 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use data_encoding::HEXLOWER;
+use fapiao::channel::log_proof::LogProofFault;
+use fapiao::channel::logged::{self, LoggedFault, Search};
+use fapiao::channel::proof::{self, Evidence, ProofFault, Proven};
+use fapiao::channel::{keys, log_proof, receipt};
 use fapiao::codec::event::{AnswersNotice, Event, EventData};
-use fapiao::codec::proof::answer_hash;
+use fapiao::codec::event::{Role, Withdrawal};
+use fapiao::codec::proof::{Answer, ConsistencyProof, LogProof, answer_hash};
+use fapiao::crypto::keyring::PublicKeys;
 use fapiao::crypto::merkle::{self, Hash};
+use fapiao::domain::caller::Caller;
 use fapiao::domain::kind::Kind;
 use fapiao::domain::money::Fen;
 use fapiao::domain::time::UnixMillis;
 use fapiao::engine::{AnswerInLog, Config, Engine, SignedAnswer};
 use fapiao::ledger::{self, Sealed};
-use fapiao::limits::ANSWERS_PER_ROOT_MAX;
+use fapiao::limits::{ANSWERS_PER_ROOT_MAX, KEY_OVERLAP_MS};
+use fapiao::verify::verdict::Verdict;
 use rustix::process::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::demo::shell;
 use crate::support::http::Client;
-use crate::support::server::{CONFIGURATION, Server};
-use crate::support::{Site, allot_all, copy_tree, database, id, kept, logged, plain, submit};
+use crate::support::server::{CONFIGURATION, SILENT, Server};
+use crate::support::{Site, allot_all, allotment, copy_tree, database, id, kept, logged, plain, program, seller, signed_qr, submit};
 
 const HOUR: u64 = 3_600_000;
 
@@ -159,20 +168,24 @@ fn many_at_a_time_are_below_as_many_roots_as_they_need() {
 /// A server that is killed while it signs answers: each that left is in the log after the next start.
 #[test]
 fn a_crash_leaves_no_answer_out() {
+    let mut codes = Vec::new();
     let server = Server::with(CONFIGURATION, |engine| {
         for number in 1..=8 {
             logged(submit(engine, &plain(Kind::Electronic, number, Fen(100_000))));
+            codes.push(signed_qr(engine, id(Kind::Electronic, number)));
         }
     });
     let address = server.running.address;
     let asked = Arc::new(AtomicUsize::new(0));
-    let clients: Vec<_> = (1..=8)
-        .map(|number| {
+    let clients: Vec<_> = codes
+        .into_iter()
+        .map(|code| {
             let asked = Arc::clone(&asked);
             thread::spawn(move || {
                 let mut heard = Vec::new();
                 let mut client = Client::connect(address);
-                let body = format!(r#"{{"code":"033001900111","number":"{number:08}","date":"2019-11-11","check":"000000","proof":true}}"#);
+                // Each match counts, so that no two answers are the same.
+                let body = json!({ "qr": code, "proof": true }).to_string();
                 let request = crate::support::http::request("POST", "/v1/verify", &[("Content-Type", "application/json")], body.as_bytes());
                 while client.try_send(&request).is_ok() {
                     let Ok(reply) = client.try_reply() else { break };
@@ -345,4 +358,401 @@ fn a_check_says_which_answers_are_not_as_the_log_has_them() {
         }
     }
     is_sound(&site.open().expect("opened"));
+}
+
+/// The list that a verifier has who fetched it now.
+fn list(engine: &Engine) -> PublicKeys {
+    keys::parse(&serde_json::from_str(&keys::to_json(&engine.ledger().keys()).to_string()).expect("JSON")).expect("keys")
+}
+
+/// The file of a kept answer, and with what the log has of it by now.
+fn file(engine: &Engine, answer: &SignedAnswer) -> Value {
+    proof::to_json(answer, &engine.ledger().keys())
+}
+
+fn with_log(engine: &Engine, answer: &SignedAnswer) -> Value {
+    let mut file = file(engine, answer);
+    file["logged"] = logged::to_json(&engine.answer_in_log(&hash_of(answer)).expect("readable"));
+    file
+}
+
+fn verified(file: &Value, keys: &PublicKeys) -> Result<Proven, ProofFault> {
+    proof::verify(file.to_string().as_bytes(), Some(keys))
+}
+
+fn verified_by(file: &Value, keys: &PublicKeys, roots: &Value) -> Result<Proven, ProofFault> {
+    proof::verify_with(file.to_string().as_bytes(), Some(keys), Evidence { roots: Some(roots), head: None })
+}
+
+/// The roots over answers of this time, as anybody gets them.
+fn roots(engine: &Engine, time: UnixMillis) -> Value {
+    logged::roots_json(&engine.answer_roots_around(time).expect("readable"))
+}
+
+/// An answer that somebody signs who has the answering key from the key file: with another verdict and this time.
+fn forged(site: &Site, model: &SignedAnswer, time: UnixMillis) -> SignedAnswer {
+    let thief = site.keyring().answering().clone();
+    let bytes = Answer { verdict: Verdict::Voided.number(), time, ..Answer::decode(&model.bytes).expect("ours") }.encode();
+    SignedAnswer { signature: thief.key.sign(&bytes), key_id: thief.key_id, bytes, ..model.clone() }
+}
+
+/// Three hours with two answers each, the log told of each; the answers and their times.
+fn hours(site: &Site, engine: &Engine) -> Vec<(SignedAnswer, UnixMillis)> {
+    let mut answers = Vec::new();
+    for _ in 0..3 {
+        for number in [1, 2] {
+            answers.push((ask(engine, number), site.now()));
+            pass(site, HOUR / 2);
+        }
+        engine.log_answers().expect("logged");
+    }
+    answers
+}
+
+#[test]
+fn an_answer_with_a_stolen_key_and_a_past_time_is_exposed_by_the_roots() {
+    let (site, engine) = ready();
+    // The keys are older than the first answer.
+    pass(&site, 3 * HOUR);
+    let answers = hours(&site, &engine);
+    let (honest, then) = &answers[2];
+    let (first, _) = in_log(&engine, honest).expect("logged");
+    let early = list(&engine);
+    // In the middle of what the second hour's root is over.
+    let time = UnixMillis(then.0 + 60_000);
+    let backdated = forged(&site, honest, time);
+    let forged_file = file(&engine, &backdated);
+    let proven = verified(&forged_file, &early).expect("the signature is the key's");
+    assert_eq!((proven.verdict, proven.logged), (Verdict::Voided, None), "by itself it cannot be told");
+    assert!(matches!(engine.answer_in_log(&hash_of(&backdated)).expect("readable"), AnswerInLog::Never));
+
+    let shown = roots(&engine, time);
+    let Err(ProofFault::NotLogged(listed)) = verified_by(&forged_file, &early, &shown) else { panic!("exposed") };
+    assert_eq!(listed.iter().map(|root| root.index).collect::<Vec<_>>(), [first - 1, first, first + 1], "with those before and after it");
+    let proven = verified_by(&file(&engine, honest), &early, &roots(&engine, *then)).expect("it is there");
+    assert_eq!(proven.logged.map(|root| root.index), Some(first));
+
+    // Nobody makes it look otherwise: a root that is left out, hashes with one more or one in the place of another, the place of an honest answer.
+    let with = |change: &dyn Fn(&mut Value)| {
+        let mut shown = shown.clone();
+        change(&mut shown);
+        verified_by(&forged_file, &early, &shown).expect_err("no longer what the log says")
+    };
+    let roots_of = |shown: &mut Value, keep: &[usize]| {
+        let all = shown["roots"].as_array().expect("roots").clone();
+        shown["roots"] = keep.iter().map(|at| all[*at].clone()).collect();
+    };
+    assert_eq!(with(&|shown| roots_of(shown, &[0, 2])), ProofFault::Logged(LoggedFault::Gap(first + 1)));
+    assert_eq!(with(&|shown| roots_of(shown, &[1, 0, 2])), ProofFault::Logged(LoggedFault::Reach));
+    assert_eq!(with(&|shown| roots_of(shown, &[1, 2])), ProofFault::Logged(LoggedFault::Reach));
+    assert_eq!(with(&|shown| roots_of(shown, &[0, 1])), ProofFault::NotLoggedYet);
+    assert_eq!(with(&|shown| roots_of(shown, &[0, 0, 1, 2])), ProofFault::Logged(LoggedFault::Gap(first - 1)));
+    let hashes = |list: &[Hash]| data_encoding::BASE64.encode(list.as_flattened());
+    let below = [hash_of(&answers[2].0), hash_of(&answers[3].0)];
+    assert_eq!(shown["roots"][1]["hashes"], hashes(&below));
+    for other in [vec![below[0]], vec![below[0], hash_of(&backdated)], vec![below[0], below[1], hash_of(&backdated)], vec![below[1], below[0]]] {
+        assert_eq!(with(&|shown| shown["roots"][1]["hashes"] = hashes(&other).into()), ProofFault::Logged(LoggedFault::Hashes(first)));
+    }
+    for member in ["salt", "data", "leaf"] {
+        let damaged = with(&|shown| {
+            let text = shown["roots"][1][member].as_str().expect("hex").to_owned();
+            shown["roots"][1][member] = format!("{}{}", &text[..text.len() - 1], if text.ends_with('0') { '1' } else { '0' }).into();
+        });
+        assert_eq!(damaged, ProofFault::Logged(LoggedFault::Root(first)), "{member}");
+    }
+    let mut borrowed = forged_file.clone();
+    borrowed["logged"] = with_log(&engine, honest)["logged"].clone();
+    assert_eq!(verified(&borrowed, &early), Err(ProofFault::Logged(LoggedFault::Place(first))));
+    let mut other_time = with_log(&engine, honest);
+    other_time["logged"] = with_log(&engine, &answers[0].0)["logged"].clone();
+    assert!(matches!(verified(&other_time, &early), Err(ProofFault::Logged(LoggedFault::Place(_)))));
+
+    // Of a time that no root goes beyond nothing can be said yet; in a gap between roots it can.
+    let fresh = forged(&site, honest, site.now());
+    assert_eq!(verified_by(&file(&engine, &fresh), &early, &roots(&engine, site.now())), Err(ProofFault::NotLoggedYet));
+    let between = UnixMillis(then.0 + HOUR / 2 + 120_000);
+    let idle = forged(&site, honest, between);
+    assert!(matches!(verified_by(&file(&engine, &idle), &early, &roots(&engine, between)), Err(ProofFault::NotLogged(_))));
+    let before_all = forged(&site, honest, UnixMillis(answers[0].1.0 - HOUR));
+    let Err(ProofFault::NotLogged(listed)) = verified_by(&file(&engine, &before_all), &early, &roots(&engine, UnixMillis(answers[0].1.0 - HOUR)))
+    else {
+        panic!("before the first answer")
+    };
+    assert_eq!(listed.len(), 1);
+
+    // The theft is noticed within the hour: what was signed up to now is told before it, and counts; nothing else does.
+    let last = ask(&engine, 3);
+    let before = size(&engine);
+    let rotated = engine.rotate(Role::Answering, KEY_OVERLAP_MS, Some(Withdrawal::Compromised), &Caller::CONSOLE).expect("rotated");
+    assert_eq!((rotated.replaced, rotated.index), (backdated.key_id, Some(before + 1)), "the root is before it");
+    let now = list(&engine);
+    for (answer, _) in answers.iter().map(|(answer, time)| (answer, Some(time))).chain([(&last, None)]) {
+        assert_eq!(verified(&file(&engine, answer), &now), Err(ProofFault::AskOnline), "by itself nobody can tell it from a thief's");
+        assert!(verified(&with_log(&engine, answer), &now).is_ok());
+        assert!(verified(&with_log(&engine, answer), &early).is_ok());
+    }
+    assert_eq!(verified(&forged_file, &now), Err(ProofFault::AskOnline));
+    assert!(matches!(verified_by(&forged_file, &now, &shown), Err(ProofFault::NotLogged(_))));
+    assert_eq!(verified(&borrowed, &now), Err(ProofFault::Logged(LoggedFault::Place(first))));
+    // Even one that came below a root after all did so too late.
+    engine.ledger().answers().keep(hash_of(&fresh), UnixMillis(Answer::decode(&fresh.bytes).expect("ours").time.0)).expect("kept");
+    engine.log_answers().expect("logged");
+    let late = size(&engine) - 1;
+    assert_eq!(verified(&with_log(&engine, &fresh), &now), Err(ProofFault::LoggedLate { logged: late, told: before + 2 }));
+    let again = ask(&engine, 1);
+    assert_eq!(again.key_id, rotated.key_id);
+    assert!(verified(&file(&engine, &again), &now).is_ok());
+    is_sound(&engine);
+}
+
+/// The program, its exit status and what it says.
+#[track_caller]
+fn run(arguments: &[&str]) -> (Option<i32>, String) {
+    let ran = program(arguments).output().expect("run");
+    (ran.status.code(), String::from_utf8([ran.stdout, ran.stderr].concat()).expect("UTF-8"))
+}
+
+#[test]
+fn the_program_exposes_it_too_and_adds_what_the_log_has() {
+    let (site, engine) = ready();
+    let answers = hours(&site, &engine);
+    let (honest, then) = &answers[2];
+    let backdated = forged(&site, honest, UnixMillis(then.0 + 60_000));
+    let written = |name: &str, value: &Value| {
+        let path = site.file(name);
+        std::fs::write(&path, value.to_string()).expect("written");
+        path.into_os_string().into_string().expect("UTF-8")
+    };
+    let path = |name: &str| site.file(name).into_os_string().into_string().expect("UTF-8");
+    let keys = written("keys.json", &keys::to_json(&engine.ledger().keys()));
+    let (honest, backdated) = (written("honest.json", &file(&engine, honest)), written("backdated.json", &file(&engine, &backdated)));
+    drop(engine);
+    let data = site.directory().into_os_string().into_string().expect("UTF-8");
+
+    let (status, said) = run(&["proof", "verify", &honest, "--keys", &keys]);
+    assert!(status == Some(0) && said.contains("fapiao proof log"), "{said}");
+    let logged = path("logged.json");
+    let (status, said) = run(&["proof", "log", &honest, "--data", &data, "--out", &logged]);
+    assert!(status == Some(0) && said.contains("已入账"), "{said}");
+    let (status, said) = run(&["proof", "verify", &logged, "--keys", &keys]);
+    assert!(status == Some(0) && said.contains("已入账 the answer itself is in the log"), "{said}");
+
+    let (status, said) = run(&["proof", "log", &backdated, "--data", &data, "--out", &path("none.json")]);
+    assert!(status == Some(1) && said.contains("未入账 the log never had it") && !site.file("none.json").exists(), "{said}");
+    let shown = path("roots.json");
+    assert_eq!(run(&["proof", "roots", &backdated, "--data", &data, "--out", &shown]).0, Some(0));
+    assert_eq!(run(&["proof", "verify", &honest, "--keys", &keys, "--roots", &shown]).0, Some(0));
+    let (status, said) = run(&["proof", "verify", &backdated, "--keys", &keys, "--roots", &shown]);
+    assert!(status == Some(1) && said.starts_with("未入账，倒签 not in the log of its time, so backdated: "), "{said}");
+    let (status, said) = run(&["proof", "verify", &backdated, "--keys", &keys, "--roots", &shown, "--json"]);
+    let said: Value = serde_json::from_str(&said).expect("JSON");
+    assert_eq!((status, &said["outcome"], &said["holds"]), (Some(1), &json!("not_logged"), &json!(false)));
+    assert_eq!(said["roots"].as_array().map(Vec::len), Some(3));
+    for (name, contents, expected) in [("other.json", "{}", Some(1)), ("noise.json", "noise", Some(2))] {
+        std::fs::write(site.file(name), contents).expect("written");
+        assert_eq!(run(&["proof", "verify", &backdated, "--keys", &keys, "--roots", &path(name)]).0, expected, "{name}");
+    }
+    for (arguments, status) in [(&[&shown[..], "--keys", &keys][..], 2), (&[&keys, "--keys", &keys, "--roots", &shown], 2)] {
+        assert_eq!(run(&[&["proof", "verify"], arguments].concat()).0, Some(status), "{arguments:?}");
+    }
+}
+
+#[test]
+fn over_http_it_is_not_yet_there_then_there_and_the_head_continues_it() {
+    let mut code = String::new();
+    let server = Server::with(SILENT, |engine| {
+        logged(submit(engine, &plain(Kind::Electronic, 1, Fen(100_000))));
+        code = signed_qr(engine, id(Kind::Electronic, 1));
+    });
+    let reply = server.ask_as("", "POST", "/v1/verify", json!({ "qr": code, "proof": true }).to_string().as_bytes()).json();
+    let kept = &reply["proof"];
+    let stated = proof::stated(kept).expect("an answer");
+    let place = format!("/v1/proofs/answer/{}", HEXLOWER.encode(&stated.hash));
+    let not_yet = server.ask_as("", "GET", &place, b"").json();
+    assert_eq!(not_yet["status"], "not_yet");
+    let due = fapiao::domain::time::UnixMillis(stated.answer.time.0 + HOUR).to_string();
+    assert_eq!(not_yet["due"], due.as_str());
+    assert_eq!(server.ask_as("", "GET", &place.replace(&place[place.len() - 4..], "0000"), b"").json(), json!({ "status": "never" }));
+    for bad in ["/v1/proofs/answer/00", "/v1/proofs/answers", "/v1/proofs/answers?time=x"] {
+        assert_eq!(server.ask_as("", "GET", bad, b"").status, 400, "{bad}");
+    }
+    let around = format!("/v1/proofs/answers?time={}", stated.answer.time.0);
+    assert_eq!(server.ask_as("", "GET", &around, b"").json()["roots"], json!([]));
+
+    let path = |name: &str| server.site.file(name).into_os_string().into_string().expect("UTF-8");
+    let (keys, file, out) = (path("keys.json"), path("kept.json"), path("logged.json"));
+    std::fs::write(&file, kept.to_string()).expect("written");
+    std::fs::write(&keys, server.ask_as("", "GET", "/v1/keys", b"").text()).expect("written");
+    let url = |server: &Server| format!("http://{}", server.running.address);
+    let (status, said) = run(&["proof", "log", &file, "--server", &url(&server), "--out", &out]);
+    assert!(status == Some(3) && said.contains(&due) && said.contains("尚未入账"), "{said}");
+
+    server.running.signal(Signal::TERM);
+    // Its end is waited for by the next start, which cannot have the ledger before.
+    let Server { running, site, tokens: _, .. } = server;
+    assert_eq!(running.wait(), Some(0));
+    let running = crate::support::server::serve(&site, SILENT);
+    let url = format!("http://{}", running.address);
+    assert_eq!(running.ask("GET", &place, &[], b"").json()["status"], "logged");
+    assert_eq!(run(&["proof", "log", &file, "--server", &url, "--out", &out]).0, Some(0));
+    for subject in [&file, &out] {
+        let (status, said) = run(&["proof", "verify", subject, "--keys", &keys, "--head", &url]);
+        assert!(status == Some(0) && said.contains("the log of then is a prefix of the log of now"), "{said}");
+    }
+    let Ok(Search::Found(root)) =
+        logged::search(&running.ask("GET", &around, &[], b"").json(), &stated.hash, stated.answer.time, &stated.answer.origin, &parsed(&keys))
+    else {
+        panic!("found")
+    };
+    assert_eq!((root.notice.first, root.notice.count), (0, 1));
+}
+
+fn parsed(path: &str) -> PublicKeys {
+    let value: Value = serde_json::from_slice(&std::fs::read(path).expect("readable")).expect("JSON");
+    keys::parse(&value["keys"]).expect("keys")
+}
+
+/// Years later: every key was replaced twice, and the checkpoint key of then turns out to have been stolen.
+#[test]
+fn what_was_kept_before_two_rotations_of_every_key_holds_with_the_keys_of_now() {
+    let (site, engine) = ready();
+    let old_size = size(&engine);
+    let answer = ask(&engine, 1);
+    engine.log_answers().expect("logged");
+    let kept = with_log(&engine, &answer);
+    let old_receipt = engine.receipt(old_size - 1).expect("readable").expect("published").receipt;
+    let note = engine.ledger().checkpoint_at(old_size).expect("readable").expect("published");
+    let leaf = engine.ledger().leaf(2).expect("readable").expect("published").encode();
+    let hashes = engine.ledger().inclusion(2, old_size).expect("a path");
+    let inclusion = LogProof { extra: Some(leaf.to_vec()), index: 2, hashes, checkpoint: note.clone() }.encode();
+    let old_checkpoint_key = site.keyring().checkpoint().key_id;
+    for _ in 0..2 {
+        for role in [Role::Authority, Role::Answering, Role::Checkpoint] {
+            pass(&site, 400 * 24 * HOUR);
+            engine.rotate(role, KEY_OVERLAP_MS, None, &Caller::CONSOLE).expect("rotated");
+            ask(&engine, 2);
+            engine.log_answers().expect("logged");
+        }
+    }
+    pass(&site, 400 * 24 * HOUR);
+    logged(engine.allot(allotment(Kind::Electronic, seller(), 200_000, 200_001)));
+    let head_of = |engine: &Engine, from: u64| {
+        let (to, newer) = (size(engine), engine.ledger().published().note.clone());
+        let older = engine.ledger().checkpoint_at(from).expect("readable").expect("published");
+        ConsistencyProof { from, to, hashes: engine.ledger().consistency(from, to).expect("hashes"), older, newer }.encode()
+    };
+    let now = list(&engine);
+    let head = log_proof::verify_head(&head_of(&engine, old_size), &now).expect("continued");
+    let with_head = |keys: &PublicKeys, kept: &Value| {
+        proof::verify_with(kept.to_string().as_bytes(), Some(keys), Evidence { roots: None, head: Some(&head) }).map(|proven| proven.verdict)
+    };
+    for head in [None, Some(&head)] {
+        assert!(log_proof::verify_inclusion_before(&inclusion, None, &now, head).is_ok());
+        assert!(receipt::verify(&old_receipt, &now, head).is_ok());
+    }
+    assert_eq!(verified(&kept, &now).map(|proven| proven.verdict), Ok(Verdict::Genuine));
+    assert_eq!(with_head(&now, &kept), Ok(Verdict::Genuine));
+    let elsewhere = log_proof::verify_head(&head_of(&engine, old_size + 1), &now).expect("continued");
+    let other = proof::verify_with(kept.to_string().as_bytes(), Some(&now), Evidence { roots: None, head: Some(&elsewhere) });
+    assert_eq!(other.err(), Some(ProofFault::Head(LogProofFault::OtherHead { from: old_size + 1, size: old_size })));
+
+    engine.revoke_key(old_checkpoint_key, Withdrawal::Compromised, &Caller::CONSOLE).expect("revoked");
+    let now = list(&engine);
+    assert!(matches!(log_proof::verify_inclusion(&inclusion, None, &now), Err(LogProofFault::AskOnline { .. })));
+    let head = log_proof::verify_head(&head_of(&engine, old_size), &now).expect("vouched for by the keys of now");
+    assert!(log_proof::verify_inclusion_before(&inclusion, None, &now, Some(&head)).is_ok());
+    let fresh = with_log(&engine, &answer);
+    let proven = proof::verify_with(fresh.to_string().as_bytes(), Some(&now), Evidence { roots: None, head: Some(&head) });
+    assert_eq!(proven.map(|proven| proven.verdict), Ok(Verdict::Genuine), "what the log has of it was asked for again");
+    let forked = head_of(&engine, old_size).replace(&format!("to {}", size(&engine)), &format!("to {}", size(&engine) - 1));
+    assert!(log_proof::verify_head(&forked, &now).is_err());
+}
+
+/// Leaves that were lost with their answers are no proof against whoever holds one.
+#[test]
+fn of_a_reopened_log_it_is_not_said_that_an_answer_is_false() {
+    let (site, engine) = ready();
+    let answers = hours(&site, &engine);
+    let (honest, then) = &answers[2];
+    // Not in this copy, as if it had been signed after the copy was made.
+    let (time, keys) = (UnixMillis(then.0 + 60_000), list(&engine));
+    let lost = forged(&site, honest, time);
+    let (lost, honest) = (file(&engine, &lost), file(&engine, honest));
+    assert!(matches!(verified_by(&lost, &keys, &roots(&engine, time)), Err(ProofFault::NotLogged(_))));
+    drop(engine);
+    std::fs::remove_file(site.lock_path()).expect("removed");
+    Engine::reopen(&site.config(), "a test").expect("reopened");
+    let engine = site.open().expect("opened");
+    assert_eq!(verified_by(&lost, &keys, &roots(&engine, time)), Err(ProofFault::Reopened));
+    assert!(verified_by(&honest, &keys, &roots(&engine, *then)).is_ok(), "what it has it shows");
+    let next = ask(&engine, 1);
+    engine.log_answers().expect("logged");
+    assert!(in_log(&engine, &next).is_some());
+    is_sound(&engine);
+}
+
+#[test]
+fn a_receipt_is_checked_by_itself() {
+    let (site, engine) = ready();
+    let index = size(&engine) - 1;
+    let full = engine.receipt(index).expect("readable").expect("published");
+    let keys = list(&engine);
+    let received = receipt::verify(&full.receipt, &keys, None).expect("ours");
+    assert_eq!(received.id, Some(id(Kind::Electronic, 3)));
+    let of_event = engine.receipt(0).expect("readable").expect("published");
+    assert_eq!(receipt::verify(&of_event.receipt, &keys, None).expect("ours").id, None);
+    let line = json!({ "status": "logged", "receipt": receipt::to_json(&full) });
+    let written = |name: &str, value: &Value| {
+        std::fs::write(site.file(name), value.to_string()).expect("written");
+        site.file(name).into_os_string().into_string().expect("UTF-8")
+    };
+    let list = written("keys.json", &keys::to_json(&engine.ledger().keys()));
+    let (status, said) = run(&["proof", "verify", &written("line.json", &line), "--keys", &list]);
+    assert!(status == Some(0) && said.starts_with("回执有效 the receipt holds: "), "{said}");
+    let (status, said) = run(&["proof", "verify", &written("line.json", &line)]);
+    assert!(status == Some(2) && said.contains("--keys FILE"), "{said}");
+    let flipped = |text: &str| format!("{}{}", &text[..text.len() - 1], if text.ends_with('0') { '1' } else { '0' });
+    for member in ["face", "rest_digest", "signature"] {
+        let mut damaged = receipt::to_json(&full);
+        damaged[member] = flipped(damaged[member].as_str().expect("hex")).into();
+        let (status, said) = run(&["proof", "verify", &written("damaged.json", &damaged), "--keys", &list]);
+        assert_eq!(status, Some(1), "{member}: {said}");
+    }
+    let mut elsewhere = receipt::to_json(&full);
+    elsewhere["index"] = json!(index - 1);
+    assert_eq!(run(&["proof", "verify", &written("elsewhere.json", &elsewhere), "--keys", &list]).0, Some(1));
+    // What a server gives as JSON is recognised as well.
+    let published = engine.ledger().published();
+    let leaf = engine.ledger().leaf(1).expect("readable").expect("published").encode();
+    let path = engine.ledger().inclusion(1, published.size).expect("a path");
+    let inclusion = log_proof::inclusion_json(1, published.size, &leaf, &path, &published.note);
+    let (status, said) = run(&["proof", "verify", &written("inclusion.json", &inclusion), "--keys", &list]);
+    assert!(status == Some(0) && said.contains("leaf 1 of the log is this one"), "{said}");
+    let older = engine.ledger().checkpoint_at(index).expect("readable").expect("published");
+    let hashes = engine.ledger().consistency(index, published.size).expect("hashes");
+    let consistency = log_proof::consistency_json(index, published.size, &hashes, &older, &published.note);
+    let (status, said) = run(&["proof", "verify", &written("consistency.json", &consistency), "--keys", &list]);
+    assert!(status == Some(0) && said.contains("the log only grew"), "{said}");
+    let (status, said) =
+        run(&["proof", "verify", &written("line.json", &line), "--keys", &list, "--head", &written("consistency.json", &consistency)]);
+    assert!(status == Some(1) && said.contains("continue size"), "another checkpoint than the receipt's: {said}");
+}
+
+#[test]
+fn the_page_about_proofs_runs_as_it_stands() {
+    let page = include_str!("../../src/manual/proofs.md");
+    let blocks: String = page.split("```sh\n").skip(1).map(|block| block.split_once("```").expect("an end").0).collect();
+    let directory = tempfile::tempdir().expect("a directory");
+    let ran = shell(directory.path(), &format!("trap 'kill $! 2> /dev/null || true' EXIT\n{blocks}"), &[]);
+    let said = String::from_utf8_lossy(&ran.stdout).into_owned();
+    assert!(ran.status.success(), "said: {said}\n{}", String::from_utf8_lossy(&ran.stderr));
+    for (text, times) in [
+        ("凭证有效 the proof holds: 1", 3),
+        ("已入账 the log has it", 1),
+        ("已入账 the answer itself is in the log", 2),
+        ("当时的日志是现在日志的前缀", 2),
+        ("回执有效", 1),
+    ] {
+        assert_eq!(said.matches(text).count(), times, "{text}: {said}");
+    }
 }

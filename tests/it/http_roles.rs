@@ -20,7 +20,7 @@ const ANYBODY: Allowed =
     &[("anonymous", 200), ("issuer", 200), ("business", 200), ("operator", 200), ("department", 200), ("auditor", 200), ("administrator", 200)];
 
 /// Method, path and who may. Written from the design, not from the router's table.
-const TABLE: [(&str, &str, Allowed); 30] = [
+const TABLE: [(&str, &str, Allowed); 32] = [
     ("POST", "/v1/verify", ANYBODY),
     ("POST", "/v1/invoices", &[("issuer", 201)]),
     ("POST", "/v1/invoices/bulk", &[("issuer", 200)]),
@@ -40,6 +40,8 @@ const TABLE: [(&str, &str, Allowed); 30] = [
     // A key that there is not.
     ("POST", "/v1/keys/revoke", &[("administrator", 404)]),
     ("GET", "/v1/revocations", ANYBODY),
+    ("GET", "/v1/proofs/answer/{hash}", ANYBODY),
+    ("GET", "/v1/proofs/answers", ANYBODY),
     ("GET", "/v1/proofs/inclusion", ANYBODY),
     ("GET", "/v1/proofs/consistency", ANYBODY),
     ("GET", "/checkpoint", ANYBODY),
@@ -93,9 +95,11 @@ fn every_cell_of_role_and_endpoint() {
             .replace("{number}", "00000001")
             .replace("{payload}", &payload)
             .replace("{id}", &victim)
+            .replace("{hash}", &"00".repeat(32))
             .replace("{level}", "0")
             .replace("{+tile}", "000.p/1")
             + match path {
+                "/v1/proofs/answers" => "?time=0",
                 "/v1/proofs/inclusion" => "?index=0",
                 "/v1/proofs/consistency" => "?from=1",
                 _ => "",

@@ -91,7 +91,11 @@ fn is_whole(full: &Full, what: &str) {
     }
     let db = database(&full.site.directory());
     let facts: Vec<String> = rows(&db, "meta").into_keys().map(|name| String::from_utf8(name).expect("a name")).collect();
-    assert_eq!(facts, ["origin", "table/answer", "table/answer_hash", "table/answer_root", "table/audit", "table/caller"], "{what}");
+    assert_eq!(
+        facts,
+        ["origin", "table/answer", "table/answer_hash", "table/answer_root", "table/audit", "table/caller", "table/cosigned"],
+        "{what}"
+    );
 }
 
 #[test]

@@ -57,9 +57,11 @@ fn a_server_says_what_its_data_directory_says() {
     assert!(checked.status.success(), "{checked:?}");
 
     demo.stop();
+    // At its end the server told the log of the answer that was kept, so that one leaf more is there.
+    let without_size = |(exit, text, error): (Option<i32>, String, String)| (exit, text.split("账本 ledger ").next().map(str::to_owned), error);
     for (question, there) in questions.iter().zip(there) {
         let here = said(&program(&["verify"]).arg("--data").arg(demo.data()).args(question).output().expect("run"));
-        assert_eq!(there, here, "{question:?}");
+        assert_eq!(without_size(there), without_size(here), "{question:?}");
     }
 }
 

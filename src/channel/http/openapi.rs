@@ -279,6 +279,22 @@ fn words(operation: Operation) -> Words {
             replies: vec![(200, JSON, named("KeyRevoked"), "it is revoked")],
             problems: &[Kind::NotFound, Kind::Refused, Kind::Faulty, Kind::TooLarge, Kind::UnsupportedMediaType],
         },
+        Operation::AnswerProof => Words {
+            zh: "某个已签名应答的入账证明",
+            en: "what the log has of a signed answer: below which root it is, not yet, or never",
+            parameters: json!([path("hash", "SHA-256 of a zero byte, the answer's bytes and its signature", Some("^[0-9a-f]{64}$"))]),
+            request: None,
+            replies: vec![(200, JSON, named("AnswerProof"), "what there is")],
+            problems: &[],
+        },
+        Operation::AnswerRoots => Words {
+            zh: "某一时刻前后的应答汇总",
+            en: "the roots over answers of a time, with the hashes below those that may be over it",
+            parameters: json!([query("time", "milliseconds since 1970", true)]),
+            request: None,
+            replies: vec![(200, JSON, named("AnswerRoots"), "all there are")],
+            problems: &[],
+        },
         Operation::Inclusion => Words {
             zh: "包含证明",
             en: "proof that a leaf is in the log of a published size (RFC 6962)",
@@ -430,7 +446,7 @@ fn schemas() -> Value {
     let verdicts: Vec<u8> = Verdict::ALL.iter().map(|verdict| verdict.number()).collect();
     let names: Vec<&str> = Verdict::ALL.iter().map(|verdict| verdict.name()).collect();
     let roles: Vec<&str> = Role::ALL.iter().filter(|role| **role != Role::Anonymous).map(|role| role.name()).collect();
-    json!({
+    let mut schemas = json!({
         "Problem": problem::schema(),
         "Fault": {
             "type": "object", "description": "A rule that a draft breaks (schemas/faults.json)",
@@ -541,6 +557,9 @@ fn schemas() -> Value {
                 "taxpayer": tax_id, "kind": { "enum": ["01", "02", "03", "04", "10", "11"] }, "code": code, "first": number, "last": number,
             },
         },
+    });
+    // One literal of all of them is more than the compiler unfolds.
+    let of_the_log = json!({
         "Keys": {
             "type": "object", "required": ["origin", "keys"],
             "properties": { "origin": { "type": "string" }, "keys": { "type": "array", "items": { "type": "object" } } },
@@ -570,6 +589,27 @@ fn schemas() -> Value {
         "KeyRevoked": {
             "type": "object", "required": ["key_id", "reason", "index"],
             "properties": { "key_id": hex(16), "reason": { "type": "string" }, "index": { "type": "integer" } },
+        },
+        "AnswerProof": {
+            "type": "object", "required": ["status"],
+            "properties": {
+                "status": { "enum": ["logged", "not_yet", "never"] }, "due": { "type": "string" },
+                "place": { "type": "integer" }, "path": hashes, "root": named("AnswersRoot"), "checkpoint": { "type": "string" },
+            },
+        },
+        "AnswerRoots": {
+            "type": "object", "required": ["format", "time", "roots", "checkpoint"],
+            "properties": {
+                "format": { "const": "fapiao-roots/1" }, "time": { "type": "integer" },
+                "roots": { "type": "array", "items": named("AnswersRoot") }, "checkpoint": { "type": "string" },
+            },
+        },
+        "AnswersRoot": {
+            "type": "object", "required": ["index", "leaf", "salt", "data", "inclusion"],
+            "properties": {
+                "index": { "type": "integer" }, "leaf": hex(192), "salt": hex(32), "data": hex(122), "inclusion": hashes,
+                "hashes": { "type": ["string", "null"], "description": "base64 of the hashes below it, joined" },
+            },
         },
         "Inclusion": {
             "type": "object", "required": ["index", "size", "leaf", "path", "checkpoint"],
@@ -607,7 +647,11 @@ fn schemas() -> Value {
             "type": "object", "required": ["entries", "next"],
             "properties": { "entries": { "type": "array", "items": { "type": "object" } }, "next": { "type": ["integer", "null"] } },
         },
-    })
+    });
+    if let (Some(all), Value::Object(more)) = (schemas.as_object_mut(), of_the_log) {
+        all.extend(more);
+    }
+    schemas
 }
 
 fn mark(marks: &[&str], mut properties: Value, required: &[&str]) -> Value {

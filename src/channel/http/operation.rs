@@ -180,6 +180,8 @@ async fn handle(
         Operation::RotateKey => keys::rotate(request).await,
         Operation::RevokeKey => keys::revoke(request).await,
         Operation::Revocations => proofs::revocations(&request),
+        Operation::AnswerProof => proofs::answer(request).await,
+        Operation::AnswerRoots => proofs::answers(request).await,
         Operation::Inclusion => proofs::inclusion(request).await,
         Operation::Consistency => proofs::consistency(request).await,
         Operation::Checkpoint => log::checkpoint(&request),

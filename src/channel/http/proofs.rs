@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use data_encoding::HEXLOWER;
 use hyper::StatusCode;
 use hyper::header::{CACHE_CONTROL, ETAG};
 
@@ -12,8 +13,10 @@ use super::reply::{BYTES, Reply};
 use super::request::Request;
 use super::verify::charge;
 use crate::channel::log_proof::{consistency_json, inclusion_json};
+use crate::channel::logged;
 use crate::channel::problem::{Kind, Problem};
 use crate::codec::revocations::SignedList;
+use crate::domain::time::UnixMillis;
 use crate::ledger::Ledger;
 use crate::limits::{REVOCATIONS_CACHED_SECS_MAX, REVOCATIONS_RETRY_SECS};
 
@@ -41,6 +44,23 @@ impl AsRef<[u8]> for Shared {
     fn as_ref(&self) -> &[u8] {
         self.0.as_bytes()
     }
+}
+
+/// `GET /v1/proofs/answer/{hash}`: only who holds the answer can make its hash.
+pub(super) async fn answer(request: Request) -> Handled {
+    charge(&request)?;
+    let bad = || Problem::because(Kind::BadRequest, "应为 64 位小写十六进制数字", "the hash of an answer is 64 lower-case hex digits");
+    let hash: [u8; 32] = HEXLOWER.decode(request.only_step().as_bytes()).ok().and_then(|hash| hash.try_into().ok()).ok_or_else(bad)?;
+    let found = request.blocking(move |engine, _| engine.answer_in_log(&hash)).await??;
+    Ok(Reply::json(&logged::to_json(&found)))
+}
+
+/// `GET /v1/proofs/answers?time=`.
+pub(super) async fn answers(request: Request) -> Handled {
+    charge(&request)?;
+    let time = UnixMillis(request.required_number("time")?);
+    let around = request.blocking(move |engine, _| engine.answer_roots_around(time)).await??;
+    Ok(Reply::json(&logged::roots_json(&around)))
 }
 
 /// `GET /v1/proofs/inclusion?index=&size=`.

@@ -43,6 +43,10 @@ pub enum Operation {
     RotateKey,
     /// 吊销: a key that is no longer in use.
     RevokeKey,
+    /// What the log has of a signed answer.
+    AnswerProof,
+    /// The roots over answers of some time.
+    AnswerRoots,
     /// A leaf is in the log of some size.
     Inclusion,
     /// A log of some size continues an earlier one.
@@ -139,7 +143,7 @@ const fn row(operation: Operation, name: &'static str, method: Method, path: &'s
 }
 
 /// Every endpoint, the busiest first.
-pub static ENDPOINTS: [Endpoint; 30] = [
+pub static ENDPOINTS: [Endpoint; 32] = [
     row(Operation::Verify, "verify", Method::POST, "/v1/verify", ANYBODY, SMALL),
     row(Operation::Issue, "issue", Method::POST, "/v1/invoices", ISSUERS, DRAFT),
     row(Operation::IssueBulk, "issue_bulk", Method::POST, "/v1/invoices/bulk", ISSUERS, Body::Lines),
@@ -157,6 +161,8 @@ pub static ENDPOINTS: [Endpoint; 30] = [
     row(Operation::RotateKey, "rotate_key", Method::POST, "/v1/keys/rotate", ADMINISTRATORS, SMALL),
     row(Operation::RevokeKey, "revoke_key", Method::POST, "/v1/keys/revoke", ADMINISTRATORS, SMALL),
     row(Operation::Revocations, "revocations", Method::GET, "/v1/revocations", ANYBODY, Body::None),
+    row(Operation::AnswerProof, "answer_proof", Method::GET, "/v1/proofs/answer/{hash}", ANYBODY, Body::None),
+    row(Operation::AnswerRoots, "answer_roots", Method::GET, "/v1/proofs/answers", ANYBODY, Body::None),
     row(Operation::Inclusion, "inclusion", Method::GET, "/v1/proofs/inclusion", ANYBODY, Body::None),
     row(Operation::Consistency, "consistency", Method::GET, "/v1/proofs/consistency", ANYBODY, Body::None),
     row(Operation::Checkpoint, "checkpoint", Method::GET, "/checkpoint", ANYBODY, Body::None),
@@ -263,6 +269,7 @@ mod tests {
                 .replace("{number}", "00000001")
                 .replace("{payload}", "AE")
                 .replace("{id}", "00")
+                .replace("{hash}", "00")
                 .replace("{level}", "0")
                 .replace("{+tile}", "x001/000.p/7");
             assert_eq!(name(&endpoint.method, &path), Some(endpoint.name));
