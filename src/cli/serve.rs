@@ -309,8 +309,12 @@ impl Regular {
                         ANSWERS_LOOK_MS
                     }
                     Ok(Some(due_ms)) if due_ms > 0 => due_ms.min(ANSWERS_LOOK_MS),
-                    // What keeps it from being read keeps it from being logged, which is tried again.
-                    Ok(Some(_) | None) | Err(_) => ANSWERS_LOOK_MS,
+                    // None, or a ledger that does not write now.
+                    Ok(Some(_) | None) => ANSWERS_LOOK_MS,
+                    Err(error) => {
+                        not_told(&error);
+                        ANSWERS_LOOK_MS
+                    }
                 };
             }
         })?;
@@ -322,8 +326,12 @@ fn log_answers(engine: &Engine) {
     match engine.log_answers() {
         Ok(0) => {}
         Ok(answers) => tracing::info!(answers, size = engine.ledger().published().size, "the log tells of signed answers"),
-        Err(error) => tracing::warn!(%error, "the log could not be told of signed answers"),
+        Err(error) => not_told(&error),
     }
+}
+
+fn not_told(error: &EngineError) {
+    tracing::warn!(%error, "the log could not be told of signed answers");
 }
 
 impl Drop for Regular {
