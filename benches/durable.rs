@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::bounded;
 use fapiao::channel::json::parse_draft;
 use fapiao::crypto::hash;
-use fapiao::crypto::sign::SigningKey;
+use fapiao::crypto::sign::Key;
 use fapiao::domain::rules::Accepted;
 use fapiao::engine::{Engine, Submitted};
 use fapiao::ledger::{Outcome, Submission, SubmitError};
@@ -225,7 +225,7 @@ fn frames_of(engine: Engine, site: &Site, first: u64, count: u32) -> Vec<Frame> 
 }
 
 /// Writes the frames into an empty ledger's database; with a key, each only once as many messages were signed.
-fn write_bare(frames: &[Frame], signing: Option<(&SigningKey, &[Vec<u8>])>) -> Cost {
+fn write_bare(frames: &[Frame], signing: Option<(&Key, &[Vec<u8>])>) -> Cost {
     let site = Site::new();
     drop(site.create());
     let db = raw_database(&site.directory(), false);
@@ -245,7 +245,7 @@ fn write_bare(frames: &[Frame], signing: Option<(&SigningKey, &[Vec<u8>])>) -> C
                     scope.spawn(move || {
                         for chunk in messages.chunks(FLOOR_CHUNK as usize).skip(signer).step_by(SIGNERS as usize) {
                             for message in chunk {
-                                std::hint::black_box(key.sign(message));
+                                std::hint::black_box(key.sign(message)).expect("signed");
                             }
                             done.send(chunk.len()).expect("a writer");
                         }

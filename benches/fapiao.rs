@@ -12,6 +12,7 @@ mod restart;
 mod revocations;
 mod site;
 mod steps;
+mod token;
 
 use criterion::Criterion;
 
@@ -43,7 +44,7 @@ impl Plan {
 }
 
 fn main() {
-    if restart::is_child() || book::is_child() {
+    if restart::is_child() || book::is_child() || token::is_child() {
         return;
     }
     let plan = Plan::from_args();
@@ -56,6 +57,7 @@ fn main() {
     book::measure(&plan);
     hostile::measure(&plan);
     revocations::measure(&plan);
+    token::measure(&plan);
     steps::measure(&mut criterion);
     criterion.final_summary();
 }

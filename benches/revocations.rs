@@ -58,7 +58,7 @@ fn list(revoked: &[u64], universe: u64) {
     let (signed, build) = timed(|| {
         let next = UnixMillis(made.0 + 3_600_000);
         let list = RevocationList::new(origin, universe, [7; 32], made, next, revoked.to_vec()).expect("not too many");
-        list.signed(authority.key_id, |message| authority.key.sign(message))
+        list.signed(authority.key_id, |message| authority.key.sign(message)).expect("signed")
     });
     let bytes = signed.as_bytes();
     let packed = zstd::bulk::compress(bytes, 19).expect("compressed").len();

@@ -15,7 +15,7 @@ use fapiao::domain::number::{CheckCode, InvoiceCode, InvoiceId, InvoiceNumber};
 use fapiao::domain::rules::{self, Accepted, Mode, Terms};
 use fapiao::domain::taxpayer::TaxpayerId;
 use fapiao::domain::time::{Day, UnixMillis};
-use fapiao::engine::{Config, Engine, Submitted, keyring_path, random};
+use fapiao::engine::{Config, Engine, KeyPlace, Submitted, TokenConfig, keyring_path, random};
 use fapiao::issue::{self, Randomness};
 use fapiao::ledger::Submission;
 use rocksdb::{Cache, DB, Env, Options};
@@ -61,7 +61,12 @@ fn config(directory: &Path) -> Config {
 
 /// A new ledger in which [`seller`] may use every number of each kind's code.
 pub(crate) fn create(directory: &Path) -> Engine {
-    let engine = Engine::create(config(directory)).expect("a new ledger");
+    create_in(directory, KeyPlace::File, None)
+}
+
+/// The same with its signing keys in the file or in the token.
+pub(crate) fn create_in(directory: &Path, place: KeyPlace, token: Option<TokenConfig>) -> Engine {
+    let engine = Engine::create_in(place, Config { token, ..config(directory) }).expect("a new ledger");
     for kind in Kind::ALL {
         let number = |ordinal| InvoiceNumber::from_ordinal(ordinal).expect("a number");
         let range = NumberRange::new(code(kind), number(1), number(99_999_999)).expect("ordered");

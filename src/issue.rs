@@ -6,6 +6,7 @@ use crate::codec::leaf::KeyId;
 use crate::codec::reader::DecodeError;
 use crate::crypto::keyring::{Enrolled, Keyring, Logged, PublicKeys, SecretKey, SignatureCheck, Signer};
 use crate::crypto::note::{Checkpoint, Note};
+use crate::crypto::sign::SignError;
 use crate::crypto::{body, hash, merkle, sign};
 use crate::domain::allotment::{Allotment, Mark, NumberRange};
 use crate::domain::number::InvoiceId;
@@ -40,7 +41,7 @@ impl Randomness {
 }
 
 /// Why an accepted invoice could not be sealed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
     /// An imported invoice that passed with warnings is more than the signed bytes can hold; nothing was signed.
     #[error("more than the signed bytes can hold: {0}")]
@@ -48,6 +49,9 @@ pub enum SealError {
     /// The compressor or the cipher, or a rest beyond its limit.
     #[error(transparent)]
     Body(#[from] body::BodyError),
+    /// The authority's key did not sign.
+    #[error(transparent)]
+    Unsigned(#[from] SignError),
 }
 
 /// An issuer's signature that was checked against the key that it registered. Only [`endorsement`] makes one of what a draft claims.
@@ -111,7 +115,7 @@ fn seal(accepted: &Accepted, slot: Option<&IssuerSlot>, imported: bool, keys: &K
     }
     let rest_digest = hash::rest_digest(&random.salt, &rest);
     let commit = hash::commit(&face_bytes, &rest_digest);
-    let signature = keys.authority().key.sign(&hash::invoice_message(&face_bytes, &rest_digest));
+    let signature = keys.authority().key.sign(&hash::invoice_message(&face_bytes, &rest_digest))?;
     let body = body::seal(keys.data(), &random.nonce, &commit, &random.salt, &rest)?;
 
     let state = if imported { accepted.state } else { ImportedState::Normal };
@@ -120,6 +124,10 @@ fn seal(accepted: &Accepted, slot: Option<&IssuerSlot>, imported: bool, keys: &K
         ImportedState::Voided => Some((ImportedEvent::Void, EventData::Void { id: face.id, day: face.date })),
         ImportedState::RedFlushed => Some((ImportedEvent::Status, EventData::Status { id: face.id, mark: Mark::RedBeforeImport })),
         ImportedState::Abnormal => Some((ImportedEvent::Status, EventData::Status { id: face.id, mark: Mark::Abnormal })),
+    };
+    let imported_state = match imported_state {
+        Some((how, data)) => Some((how, event_of(&data, random.event_salt, keys)?)),
+        None => None,
     };
     Ok(Submission::Invoice(Box::new(SealedInvoice {
         face,
@@ -133,7 +141,7 @@ fn seal(accepted: &Accepted, slot: Option<&IssuerSlot>, imported: bool, keys: &K
         original,
         body,
         imported,
-        imported_state: imported_state.map(|(how, data)| (how, event_of(&data, random.event_salt, keys))),
+        imported_state,
     })))
 }
 
@@ -241,30 +249,30 @@ pub fn event_again(receipt: &Receipt, salt: [u8; 16]) -> Result<Submission, Agai
 }
 
 /// Voids an invoice on `day`; the seller must be among the `callers`, `None` is the administration.
-pub fn void(id: InvoiceId, callers: Option<Vec<TaxpayerId>>, day: Day, keys: &Keyring, salt: [u8; 16]) -> Submission {
-    Submission::Void { id, callers, day, event: event_of(&EventData::Void { id, day }, salt, keys) }
+pub fn void(id: InvoiceId, callers: Option<Vec<TaxpayerId>>, day: Day, keys: &Keyring, salt: [u8; 16]) -> Result<Submission, SignError> {
+    Ok(Submission::Void { id, callers, day, event: event_of(&EventData::Void { id, day }, salt, keys)? })
 }
 
 /// Marks one issued invoice, or lifts its mark.
-pub fn status(id: InvoiceId, mark: Mark, keys: &Keyring, salt: [u8; 16]) -> Submission {
-    Submission::Status { id, mark, event: event_of(&EventData::Status { id, mark }, salt, keys) }
+pub fn status(id: InvoiceId, mark: Mark, keys: &Keyring, salt: [u8; 16]) -> Result<Submission, SignError> {
+    Ok(Submission::Status { id, mark, event: event_of(&EventData::Status { id, mark }, salt, keys)? })
 }
 
 /// Allots numbers.
-pub fn allot(allotment: Allotment, keys: &Keyring, salt: [u8; 16]) -> Submission {
-    let event = event_of(&EventData::Allot(allotment.clone()), salt, keys);
-    Submission::Allot { allotment, event }
+pub fn allot(allotment: Allotment, keys: &Keyring, salt: [u8; 16]) -> Result<Submission, SignError> {
+    let event = event_of(&EventData::Allot(allotment.clone()), salt, keys)?;
+    Ok(Submission::Allot { allotment, event })
 }
 
 /// Marks numbers of an allotment, or lifts marks.
-pub fn allotment_status(range: NumberRange, mark: Mark, keys: &Keyring, salt: [u8; 16]) -> Submission {
-    Submission::AllotmentStatus { range, mark, event: event_of(&EventData::AllotmentStatus { range, mark }, salt, keys) }
+pub fn allotment_status(range: NumberRange, mark: Mark, keys: &Keyring, salt: [u8; 16]) -> Result<Submission, SignError> {
+    Ok(Submission::AllotmentStatus { range, mark, event: event_of(&EventData::AllotmentStatus { range, mark }, salt, keys)? })
 }
 
 /// What a log that lost its end has to say again of the keys that the key file has and it does not name: all but the newest of a role were replaced in
 /// what is lost, and the newest is in use, in place of those that the log still believes to be. They count from where the log ends, so that receipts of
 /// what is lost hold. That a key was revoked there, the key file does not say. Each salt comes from `seed`.
-pub fn lost_keys(keyring: &Keyring, log: &PublicKeys, end: UnixMillis, now: UnixMillis, seed: &[u8; 32]) -> Vec<SealedEvent> {
+pub fn lost_keys(keyring: &Keyring, log: &PublicKeys, end: UnixMillis, now: UnixMillis, seed: &[u8; 32]) -> Result<Vec<SealedEvent>, SignError> {
     let salt = |nth: usize| {
         let mut salt = [0; 16];
         salt.copy_from_slice(hash::sha256(&[seed, &nth.to_be_bytes()]).split_at(16).0);
@@ -291,28 +299,28 @@ pub fn lost_keys(keyring: &Keyring, log: &PublicKeys, end: UnixMillis, now: Unix
 }
 
 /// Tells of answers that were signed.
-pub fn answers_root(notice: AnswersNotice, keys: &Keyring, salt: [u8; 16]) -> Submission {
-    Submission::AnswersRoot { event: event_of(&EventData::AnswersRoot(notice), salt, keys) }
+pub fn answers_root(notice: AnswersNotice, keys: &Keyring, salt: [u8; 16]) -> Result<Submission, SignError> {
+    Ok(Submission::AnswersRoot { event: event_of(&EventData::AnswersRoot(notice), salt, keys)? })
 }
 
 /// Tells of a revocation list.
-pub fn revocation_list(notice: ListNotice, keys: &Keyring, salt: [u8; 16]) -> Submission {
-    Submission::RevocationList { event: event_of(&EventData::RevocationList(notice), salt, keys) }
+pub fn revocation_list(notice: ListNotice, keys: &Keyring, salt: [u8; 16]) -> Result<Submission, SignError> {
+    Ok(Submission::RevocationList { event: event_of(&EventData::RevocationList(notice), salt, keys)? })
 }
 
 /// Signs an event without an invoice of its own.
-pub fn event_of(data: &EventData, salt: [u8; 16], keys: &Keyring) -> SealedEvent {
+pub fn event_of(data: &EventData, salt: [u8; 16], keys: &Keyring) -> Result<SealedEvent, SignError> {
     event_by(data, salt, keys.authority())
 }
 
 /// As [`event_of`], by an authority key that need not be the one in use.
-pub fn event_by(data: &EventData, salt: [u8; 16], authority: &Signer) -> SealedEvent {
+pub fn event_by(data: &EventData, salt: [u8; 16], authority: &Signer) -> Result<SealedEvent, SignError> {
     let (event, data) = (data.event(), data.encode());
-    SealedEvent {
+    Ok(SealedEvent {
         salt,
         commit: hash::event_commit(event, &salt, &data),
-        signature: authority.key.sign(&hash::event_message(event, &salt, &data)),
+        signature: authority.key.sign(&hash::event_message(event, &salt, &data))?,
         key_id: authority.key_id,
         data,
-    }
+    })
 }

@@ -378,7 +378,28 @@ pub const LOAD_RECONNECT_MS: u64 = 50;
 /// Acknowledged invoices that a load asks for again unless told otherwise.
 pub const LOAD_RECHECKED: usize = 10_000;
 
-/// An encrypted key file at most, in bytes: 64 keys of 42 bytes and the header, with room to spare.
+/// Label of a token at most, in bytes: PKCS#11 has 32.
+pub const TOKEN_LABEL_BYTES_MAX: usize = 32;
+
+/// Id of a key in a token at most, in bytes: ours have 16.
+pub const TOKEN_ID_BYTES_MAX: usize = 32;
+
+/// Sessions with a token at a time, each with a thread of its own: a network token answers in a millisecond, SoftHSM in a fifth, and both work on several at once.
+pub const TOKEN_SESSIONS_MAX: usize = 4;
+
+/// How long anybody waits for a token, in milliseconds: many times what a slow one takes, and a third of what an answer may take.
+pub const TOKEN_ANSWER_MS: u64 = 5_000;
+
+/// How long a token that does not answer, or is not there, is not asked again, in milliseconds: whoever comes meanwhile is told so at once.
+pub const TOKEN_REST_MS: u64 = 400;
+
+/// Private keys of ours that are looked for in a token, to say which no key file names.
+pub const TOKEN_KEYS_MAX: usize = 1_024;
+
+/// A PIN at most, in bytes.
+pub const PIN_BYTES_MAX: usize = 255;
+
+/// An encrypted key file at most, in bytes: 64 keys of 109 bytes and the header, with room to spare.
 pub const KEY_FILE_BYTES_MAX: usize = 16 << 10;
 
 /// Connections of the HTTP server at most. Each takes about 12 KiB idle and [`HTTP_BUFFER_BYTES`] more at worst: 200 MiB, and 450 MiB; of HTTP/2 36 KiB,
@@ -536,6 +557,8 @@ const _: () = assert!(SKETCH_SEGMENTS.is_power_of_two() && SKETCH_CELLS / SKETCH
 const _: () = assert!(GUESS_STRIPES <= 1 << 16 && GUESS_STRIPES.is_power_of_two() && QUOTA_SHARDS <= 256 && QUOTA_SHARDS.is_power_of_two());
 const _: () = assert!(FSCK_CHUNK.is_power_of_two() && FSCK_CHUNK >= 256);
 const _: () = assert!(KEY_OVERLAP_MIN_MS > CLOCK_BEHIND_MAX_MS && KEY_OVERLAP_MIN_MS <= KEY_OVERLAP_MS && KEY_OVERLAP_MS <= KEY_OVERLAP_MAX_MS);
+// Between two attempts to go on, a token is asked again.
+const _: () = assert!(TOKEN_REST_MS < RESUME_EVERY_MS && TOKEN_ANSWER_MS < HTTP_ANSWER_SECS * 1_000);
 // A frame of 1,024 in flight and another one behind it.
 const _: () = assert!(ISSUE_IN_FLIGHT_MAX >= 2 * 1_024);
 // A caller's row fits a stored value, with 200 bytes of everything else.

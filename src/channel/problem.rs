@@ -278,6 +278,10 @@ pub fn failed(error: &EngineError) -> Problem {
             Problem::because(Kind::Internal, format!("已生效，但未能写入审计记录：{done}；请勿重复"), en)
         }
         EngineError::NewKeys(error) => Problem::because(Kind::Refused, format!("密钥不能变更：{error}"), error.to_string()),
+        EngineError::Unsigned(_) => Problem::because(Kind::Unavailable, "签名密钥暂不可用", "the key that signs this does not sign now").after(5),
+        EngineError::NoToken => {
+            Problem::because(Kind::Refused, "服务器未配置密码机（[keys.pkcs11]）", "the server has no token: [keys.pkcs11] in its configuration")
+        }
         EngineError::NoAnsweringKey => Problem::because(Kind::Unavailable, "应答密钥刚刚轮换，请重试", error.to_string()).after(1),
         EngineError::Enrolment(fault) => Problem::because(Kind::Refused, format!("不能登记：{fault}"), fault.to_string()),
         EngineError::Erase(error @ EraseError::Busy) => {
@@ -301,6 +305,7 @@ fn obstacle(error: &SubmitError) -> (&'static str, &'static str, u64) {
         SubmitError::ClockBehind { .. } => ("系统时钟落后于账本", "the clock is behind the ledger", 5),
         SubmitError::Late => ("密钥变更等待过久，未变更，请重试", "the change of keys waited too long; nothing was changed, ask again", 1),
         SubmitError::Unavailable(_) => ("磁盘故障，恢复后自动继续", "the disk gives trouble; writing goes on once it no longer does", 5),
+        SubmitError::Unsigned(_) => ("签名密钥暂不可用，恢复后自动继续", "the keys do not sign now; writing goes on once they do", 5),
         SubmitError::Closing => ("服务器正在停止", "the server is stopping", 5),
     }
 }

@@ -23,6 +23,7 @@ pub(super) struct Configuration {
     pub(super) data: Option<PathBuf>,
     /// File with the passphrase of the key file.
     pub(super) passphrase_file: Option<PathBuf>,
+    pub(super) keys: Keys,
     pub(super) issue: Issue,
     pub(super) storage: Storage,
     pub(super) http: Http,
@@ -32,6 +33,24 @@ pub(super) struct Configuration {
     pub(super) answers: Answers,
     pub(super) quota: Quota,
     pub(super) log: Log,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Keys {
+    pub(super) pkcs11: Pkcs11,
+}
+
+/// A token that has signing keys: module and label, both or neither.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Pkcs11 {
+    /// Its maker's PKCS#11 library.
+    pub(super) module: Option<PathBuf>,
+    /// Its label.
+    pub(super) token: Option<String>,
+    /// File with the user's PIN.
+    pub(super) pin_file: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -302,6 +321,11 @@ impl Configuration {
             let (line, column) = place(text, text.find("[tls]").unwrap_or(0));
             return Err(format!("{line}:{column}: `certificate` and `key` belong together"));
         }
+        let Pkcs11 { module, token, pin_file } = &configuration.keys.pkcs11;
+        if module.is_some() != token.is_some() || (pin_file.is_some() && module.is_none()) {
+            let (line, column) = place(text, text.find("[keys.pkcs11]").unwrap_or(0));
+            return Err(format!("{line}:{column}: `module` and `token` belong together, and `pin_file` with them"));
+        }
         Ok(configuration)
     }
 
@@ -312,7 +336,8 @@ impl Configuration {
         let mut printed = String::with_capacity(EXAMPLE.len());
         for line in EXAMPLE.lines() {
             if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
-                table = whole.get(name).and_then(toml::Value::as_table).unwrap_or(table);
+                let inner = name.split('.').try_fold(&whole, |table, name| table.get(name)?.as_table());
+                table = inner.unwrap_or(table);
             }
             // What has no default stands in the example behind a mark, as a line that would do.
             match line.trim_start_matches('#').split_once(" = ").and_then(|(key, _)| Some((key, table.get(key)?))) {
@@ -363,6 +388,7 @@ mod tests {
         configuration.http.proxies = vec!["10.0.0.1".parse().expect("an address"), "::1".parse().expect("an address")];
         configuration.tls = Tls { certificate: Some("/c".into()), key: Some("/k".into()) };
         configuration.witness = Witness { policy: Some("/w".into()), ca: Some("/a".into()), seconds: Bounded(5) };
+        configuration.keys.pkcs11 = Pkcs11 { module: Some("/m".into()), token: Some("t".into()), pin_file: Some("/pin".into()) };
         configuration.log.level = Level::Debug;
         configuration.quota.key_burst = 7;
         let printed = configuration.print().expect("TOML");
@@ -382,6 +408,9 @@ mod tests {
             ("[log]\nlevel = \"loud\"\n", "2:9: unknown variant `loud`"),
             ("data = 5\n", "1:8: invalid type"),
             ("data = \"a\"\n[tls]\nkey = \"b\"\n", "2:1: `certificate` and `key` belong together"),
+            ("[keys.pkcs11]\nmodule = \"a\"\n", "1:1: `module` and `token` belong together"),
+            ("[keys.pkcs11]\npin_file = \"a\"\n", "1:1: `module` and `token` belong together"),
+            ("[keys.pkcs11]\npin = \"1234\"\n", "2:1: unknown field `pin`"),
             ("data = \n", "1:8: "),
         ] {
             let told = Configuration::parse(text).expect_err(text);

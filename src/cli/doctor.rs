@@ -31,7 +31,7 @@ impl Doctor {
         let directory = &self.data.data;
         let passphrase = self.data.passphrase_from_file()?;
         let tried = passphrase.is_some();
-        let Checkup { ledger: found, keys } = Engine::examine(&self.data.config(passphrase));
+        let Checkup { ledger: found, keys } = Engine::examine(&self.data.config_to_sign(passphrase)?);
         let mut advice: Vec<Advice> = found.symptoms.iter().map(|symptom| self.advise(symptom)).collect();
         advice.extend(keys.map(|trouble| of_keys(&trouble)));
         let has_ledger = !found.symptoms.iter().any(|symptom| matches!(symptom, Symptom::NoLedger));
@@ -161,6 +161,13 @@ fn of_keys(trouble: &KeyTrouble) -> Advice {
             what: error.to_string(),
             zh: "请核对口令；密钥文件损坏时从备份的 keys 目录取回",
             en: "check the passphrase; if it is the right one, bring the key file back from the keys directory of a backup".to_owned(),
+        },
+        KeyTrouble::Token(error) => Advice {
+            code: "token_away",
+            what: error.to_string(),
+            zh: "账本可读、可查验，但不能签名；请恢复密码机（模块、标签、口令），恢复后自动继续签名",
+            en: "the ledger can be read and verified and does not sign; bring the token back, or say how it is reached: a server goes on by itself"
+                .to_owned(),
         },
     }
 }

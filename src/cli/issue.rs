@@ -74,7 +74,7 @@ impl Issue {
             Place::Server(remote) => return submit_to(&remote, &self.file),
         };
         let passphrase = data.passphrase_for_writing()?;
-        let engine = Engine::open(crate::engine::Config { days_back: self.days_back, ..data.config(passphrase) })?;
+        let engine = Engine::open(crate::engine::Config { days_back: self.days_back, ..data.config_to_sign(passphrase)? })?;
         let purpose = if self.dry_run { Purpose::DryRun } else { Purpose::Issue };
         self.backups.around(&engine, || submit_all(&engine, &self.file, purpose))
     }

@@ -6,13 +6,13 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::open::{DataOptions, Place, PlaceOptions, prompt};
+use super::open::{DataOptions, PASSPHRASE_FILE, Place, PlaceOptions, prompt};
 use super::{Exit, Failure, print};
 use crate::channel;
 use crate::codec::event::{Role, Withdrawal};
 use crate::codec::leaf::KeyId;
 use crate::domain::caller::Caller;
-use crate::engine::Engine;
+use crate::engine::{Engine, KeyPlace};
 use crate::limits::KEY_OVERLAP_MS;
 
 /// `fapiao keys …`
@@ -36,6 +36,12 @@ pub(super) struct Rotate {
     /// Which key. The tag key never rotates
     #[arg(long)]
     role: RotatedRole,
+    /// Where the new key is to lie. Default: where the replaced one does 新密钥的存放处
+    #[arg(long)]
+    to: Option<To>,
+    /// As --to token: made in a token (PKCS#11), from which nobody can take it 新密钥在密码机内生成
+    #[arg(long, conflicts_with = "to")]
+    pkcs11: bool,
     /// How long the replaced key goes on to count, as 90s, 30m, 24h or 7d: until everybody has the new list of keys. Default: a day 重叠期
     #[arg(long, value_name = "DURATION", conflicts_with = "revoke")]
     overlap: Option<String>,
@@ -83,6 +89,21 @@ impl From<RotatedRole> for Role {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
+enum To {
+    File,
+    Token,
+}
+
+impl From<To> for KeyPlace {
+    fn from(to: To) -> KeyPlace {
+        match to {
+            To::File => KeyPlace::File,
+            To::Token => KeyPlace::Token,
+        }
+    }
+}
+
+#[derive(Clone, Copy, ValueEnum)]
 enum Reason {
     Compromised,
     Superseded,
@@ -104,6 +125,9 @@ impl From<Reason> for Withdrawal {
 pub(super) struct Create {
     #[command(flatten)]
     data: DataOptions,
+    /// Make the three signing keys in a token (PKCS#11), from which nobody can take them 签名密钥在密码机内生成
+    #[arg(long)]
+    pkcs11: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -114,12 +138,19 @@ pub(super) struct Create {
 pub(super) struct Show {
     #[command(flatten)]
     data: DataOptions,
+    /// Say of the secret keys where each lies, and which of a token's no key file names, in place of the list 各密钥的存放处
+    #[arg(long)]
+    places: bool,
+    /// With --places: print JSON
+    #[arg(long, requires = "places")]
+    json: bool,
 }
 
 impl Keys {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         match self {
             Keys::Create(create) => create.run(),
+            Keys::Show(show) if show.places => show.places(),
             Keys::Show(show) => {
                 let engine = show.data.open_to_read()?;
                 let keys = channel::keys::to_json(&engine.ledger().keys());
@@ -132,6 +163,33 @@ impl Keys {
     }
 }
 
+impl Show {
+    fn places(&self) -> Result<Exit, Failure> {
+        let config = self.data.config_to_sign(self.data.passphrase_for_writing()?)?;
+        let has_token = config.token.is_some();
+        let engine = Engine::open(config)?;
+        let hex = |id: &[u8]| data_encoding::HEXLOWER.encode(id);
+        let (mut lines, mut keys) = (Vec::new(), Vec::new());
+        for key in engine.held_keys()? {
+            let place = match &key.token {
+                Some((token, id)) => format!("密码机 token {token:?}, CKA_ID {}", hex(id)),
+                None => "密钥文件 key file".to_owned(),
+            };
+            let used = if key.in_use { "使用中 in use" } else { "-" };
+            lines.push(format!("{:<10}  {}  {used:<8}  {place}", key.role.name(), key.key_id));
+            let token = key.token.map(|(token, id)| json!({ "token": token, "id": hex(&id) }));
+            keys.push(json!({ "role": key.role.name(), "key_id": key.key_id.to_string(), "in_use": key.in_use, "token": token }));
+        }
+        let unclaimed = if has_token { engine.unclaimed_keys()? } else { Vec::new() };
+        for key in &unclaimed {
+            lines.push(format!("无主 unclaimed  {:?}, CKA_ID {}: no key file of this ledger names it; it signs nothing", key.label, hex(&key.id)));
+        }
+        let unclaimed: Vec<Value> = unclaimed.iter().map(|key| json!({ "label": key.label, "id": hex(&key.id) })).collect();
+        print(self.json, &json!({ "keys": keys, "unclaimed": unclaimed }), &lines.join("\n"))?;
+        Ok(Exit::Fine)
+    }
+}
+
 impl Rotate {
     fn run(self) -> Result<Exit, Failure> {
         let overlap = match &self.overlap {
@@ -139,15 +197,21 @@ impl Rotate {
             None => u32::try_from(KEY_OVERLAP_MS / 1_000).unwrap_or(u32::MAX),
         };
         let (role, revoke) = (Role::from(self.role), self.revoke.map(Withdrawal::from));
+        let to = if self.pkcs11 { Some(KeyPlace::Token) } else { self.to.map(KeyPlace::from) };
         let value = match self.place.place()? {
             Place::Data(data) => {
                 let engine = data.open()?;
-                let rotated = engine.rotate(role, u64::from(overlap) * 1_000, revoke, &Caller::CONSOLE)?;
+                let rotated = engine.rotate(role, to, u64::from(overlap) * 1_000, revoke, &Caller::CONSOLE)?;
                 publish(&engine);
                 channel::keys::rotated(&rotated)
             }
             Place::Server(remote) => {
-                let body = json!({ "role": role.name(), "overlap_seconds": overlap, "revoke": revoke.map(Withdrawal::name) });
+                let body = json!({
+                    "role": role.name(),
+                    "place": to.map(KeyPlace::name),
+                    "overlap_seconds": overlap,
+                    "revoke": revoke.map(Withdrawal::name),
+                });
                 remote.ask_once("/v1/keys/rotate", &body)?
             }
         };
@@ -219,7 +283,8 @@ impl Create {
         if passphrase.chars().count() < 8 {
             return Err(Failure::Usage("a passphrase has at least 8 characters".to_owned()));
         }
-        let engine = Engine::create(self.data.config(Some(passphrase)))?;
+        let place = if self.pkcs11 { KeyPlace::Token } else { KeyPlace::File };
+        let engine = Engine::create_in(place, self.data.config_to_sign(Some(passphrase))?)?;
         channel::keys::publish(&engine)?;
         let value = json!({
             "origin": engine.ledger().origin().as_str(),
@@ -240,8 +305,8 @@ impl Create {
 }
 
 fn new_passphrase() -> Result<Zeroizing<String>, Failure> {
-    let first = prompt("New passphrase 新口令: ")?;
-    if std::io::stdin().is_terminal() && prompt("Again 再次输入: ")? != first {
+    let first = prompt("New passphrase 新口令: ", PASSPHRASE_FILE)?;
+    if std::io::stdin().is_terminal() && prompt("Again 再次输入: ", PASSPHRASE_FILE)? != first {
         return Err(Failure::Usage("the two passphrases differ".to_owned()));
     }
     Ok(first)

@@ -150,7 +150,7 @@ fn adopt(plain: &Plain) -> Result<Exit, Failure> {
 
 impl Reopen {
     fn run(&self) -> Result<Exit, Failure> {
-        let config = self.data.config(self.data.passphrase_for_writing()?);
+        let config = self.data.config_to_sign(self.data.passphrase_for_writing()?)?;
         let (index, notice) = Engine::reopen(&config, &self.reason)?;
         let engine = self.data.open()?;
         let receipt = engine.receipt(index)?.map(|full| receipt::to_json(&full));

@@ -183,7 +183,12 @@ impl Failure {
             Failure::Usage(_) => Exit::Usage,
             Failure::Server { exit, .. } => *exit,
             Failure::Engine(
-                EngineError::Locked | EngineError::Host(_) | EngineError::Reason | EngineError::Enrolment(_) | EngineError::NoSuchCaller(_),
+                EngineError::Locked
+                | EngineError::NoToken
+                | EngineError::Host(_)
+                | EngineError::Reason
+                | EngineError::Enrolment(_)
+                | EngineError::NoSuchCaller(_),
             ) => Exit::Usage,
             Failure::Engine(EngineError::Backup(
                 BackupError::Absent(_) | BackupError::NotEmpty(_) | BackupError::OtherLog { .. } | BackupError::NoSuchSize { .. },

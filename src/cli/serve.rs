@@ -15,8 +15,8 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use super::configuration::{self, Configuration, Format, Level, Requests};
-use super::open::{passphrase_from, prompt};
+use super::configuration::{self, Configuration, Format, Level, Pkcs11, Requests};
+use super::open::{PASSPHRASE_FILE, passphrase_from, prompt, reach_token};
 use super::{Exit, Failure};
 use crate::channel;
 use crate::channel::cosigning::Witnesses;
@@ -71,13 +71,18 @@ impl Serve {
         }
         let directory = configuration.data.clone().ok_or_else(|| Failure::Usage("give --data DIR, or data in the configuration file".to_owned()))?;
         let passphrase = match passphrase_from(configuration.passphrase_file.as_deref(), &directory)? {
-            None if keyring_path(&directory).exists() => Some(prompt("Passphrase 口令: ")?),
+            None if keyring_path(&directory).exists() => Some(prompt("Passphrase 口令: ", PASSPHRASE_FILE)?),
             passphrase => passphrase,
+        };
+        let token = match &configuration.keys.pkcs11 {
+            Pkcs11 { module: Some(module), token: Some(token), pin_file } => Some(reach_token(module, token, pin_file.as_deref())?),
+            Pkcs11 { .. } => None,
         };
         start_logging(&configuration);
         let front = Front::open(&configuration)?;
         let metrics = Arc::new(Metrics::new());
         let engine = Engine::open(Config {
+            token,
             host: configuration.issue.host.as_str().to_owned(),
             days_back: configuration.issue.days_back.get(),
             sizes: StoreSizes {
@@ -89,7 +94,7 @@ impl Serve {
             observer: Some(commits(&metrics)),
             ..Config::new(&directory, passphrase)
         })?;
-        match engine.ledger().may_write() {
+        match engine.try_to_sign() {
             // A rotation that was interrupted left the older list.
             Ok(()) => {
                 if let Err(error) = channel::keys::publish(&engine) {

@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use zeroize::Zeroizing;
 
 use super::configuration::Configuration;
-use super::open::{passphrase_from, prompt};
+use super::open::{PASSPHRASE_FILE, passphrase_from, prompt};
 use super::serve::{Front, start_logging};
 use super::{Exit, Failure, print};
 use crate::channel::http::{Door, WitnessSite};
@@ -56,7 +56,7 @@ impl Place {
     fn passphrase(&self) -> Result<Zeroizing<String>, Failure> {
         match passphrase_from(self.passphrase_file.as_deref(), &self.data)? {
             Some(passphrase) => Ok(passphrase),
-            None => prompt("Passphrase 口令: "),
+            None => prompt("Passphrase 口令: ", PASSPHRASE_FILE),
         }
     }
 }

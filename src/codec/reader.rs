@@ -140,8 +140,16 @@ impl<'a> Reader<'a> {
 
     /// A version byte of 1.
     pub fn version(&mut self) -> Result<(), DecodeError> {
+        self.version_up_to(1).map(|_| ())
+    }
+
+    /// A version byte of 1 to `newest`.
+    pub fn version_up_to(&mut self, newest: u8) -> Result<u8, DecodeError> {
         let start = self.at;
-        if self.u8()? == 1 { Ok(()) } else { self.fault(start, DecodeReason::Version) }
+        match self.u8()? {
+            version if (1..=newest).contains(&version) => Ok(version),
+            _ => self.fault(start, DecodeReason::Version),
+        }
     }
 
     /// An amount that a draft can state: magnitude at most [`AMOUNT_MAX`].

@@ -93,11 +93,11 @@ impl RevocationList {
     }
 
     /// With the signature that `key_id` makes of [`RevocationList::message`].
-    pub fn signed(self, key_id: KeyId, sign: impl FnOnce(&[u8]) -> [u8; 64]) -> SignedList {
+    pub fn signed<E>(self, key_id: KeyId, sign: impl FnOnce(&[u8]) -> Result<[u8; 64], E>) -> Result<SignedList, E> {
         let mut bytes = self.message(key_id);
-        let signature = sign(&bytes);
+        let signature = sign(&bytes)?;
         bytes.extend_from_slice(&signature);
-        SignedList { list: self, key_id, signature, bytes }
+        Ok(SignedList { list: self, key_id, signature, bytes })
     }
 }
 

@@ -4,26 +4,33 @@
 //!  0     1            5            9            13         29         53
 //!  +-----+------------+------------+------------+----------+----------+------------------------------------------------+
 //!  | ver | memory KiB | passes u32 | lanes u32  | salt 16  | nonce 24 | XChaCha20-Poly1305(Argon2id(passphrase, salt), |
-//!  | =1  | u32        |            |            |          |          |   nonce, AAD = bytes 0..53, keys)              |
+//!  | =2  | u32        |            |            |          |          |   nonce, AAD = bytes 0..53, keys)              |
 //!  +-----+------------+------------+------------+----------+----------+------------------------------------------------+
-//!  key: algorithm u8 | role u8 | key id 8 | secret 32
+//!  key: algorithm u8 | role u8 | key id 8 | 0 | secret 32
+//!       algorithm u8 | role u8 | key id 8 | 1 | public key 32 | label of the token: len u8, UTF-8 | CKA_ID: len u8, bytes
 //! ```
 //!
-//! A witness's key lies in a file of its own, [`COSIGNING_FILE`] and then the same with `seed 32 | name` in place of keys.
+//! A key of version 1, which is read and no longer written, is `algorithm u8 | role u8 | key id 8 | secret 32`. A witness's key lies in a file of its
+//! own, [`COSIGNING_FILE`] and then the same, of version 1, with `seed 32 | name` in place of keys.
 
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 use zeroize::Zeroizing;
 
 use super::cosignature::CosigningKey;
-use super::keyring::{Algorithm, KeyId, Keyring, KeyringError, Role, SecretKey};
-use super::sign::SigningKey;
+use super::keyring::{Algorithm, KeyId, Keyring, KeyringError, Material, Role, SecretKey};
+use super::sign::{PublicKey, SigningKey, TokenKey};
 use crate::codec::reader::{DecodeError, DecodeReason, Reader};
 use crate::codec::writer::Writer;
-use crate::limits::{KDF_LANES_MAX, KDF_MEMORY_KIB_MAX, KDF_PASSES_MAX};
+use crate::limits::{KDF_LANES_MAX, KDF_MEMORY_KIB_MAX, KDF_PASSES_MAX, KEYRING_KEYS_MAX, TOKEN_ID_BYTES_MAX, TOKEN_LABEL_BYTES_MAX};
 
 const HEADER_LEN: usize = 1 + 4 + 4 + 4 + 16 + 24;
-const KEY_LEN: usize = 1 + 1 + 8 + 32;
+const VERSION: u8 = 2;
+const COSIGNING_VERSION: u8 = 1;
+/// A key with the longest label and id.
+const KEY_LEN_MAX: usize = 1 + 1 + 8 + 1 + 32 + 1 + TOKEN_LABEL_BYTES_MAX + 1 + TOKEN_ID_BYTES_MAX;
+const IN_FILE: u8 = 0;
+const IN_TOKEN: u8 = 1;
 
 /// What guessing a passphrase costs (RFC 9106).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +70,9 @@ pub enum KeyFileError {
     /// Not a witness's.
     #[error("not a witness's key file of this version")]
     Witness,
+    /// The label of a token, or the id of a key in it, is longer than PKCS#11 has them.
+    #[error("the token's label or its key's id is too long for a key file: {TOKEN_LABEL_BYTES_MAX} and {TOKEN_ID_BYTES_MAX} bytes")]
+    TokenName,
     /// It opens, and its keys are no keyring.
     #[error("the key file's keys: {0}")]
     Keyring(#[from] KeyringError),
@@ -102,19 +112,33 @@ impl Passkey {
 
     /// The key file under the same passphrase and salt. `nonce` is random and used once.
     pub fn seal(&self, keyring: &Keyring, nonce: &[u8; 24]) -> Result<Vec<u8>, KeyFileError> {
-        let mut keys = Zeroizing::new(Vec::with_capacity(keyring.keys().len() * KEY_LEN));
+        let mut keys = Zeroizing::new(Vec::with_capacity(keyring.keys().len() * KEY_LEN_MAX));
         for key in keyring.keys() {
             keys.extend_from_slice(&[key.role().algorithm() as u8, key.role() as u8]);
             keys.extend_from_slice(&key.key_id().0);
-            keys.extend_from_slice(key.secret());
+            match key.material() {
+                Material::Bytes(secret) => {
+                    keys.push(IN_FILE);
+                    keys.extend_from_slice(&**secret);
+                }
+                Material::Token(at, _) => {
+                    keys.push(IN_TOKEN);
+                    keys.extend_from_slice(&at.public.to_bytes());
+                    for (part, limit) in [(at.token.as_bytes(), TOKEN_LABEL_BYTES_MAX), (&at.id, TOKEN_ID_BYTES_MAX)] {
+                        let length = u8::try_from(part.len()).ok().filter(|length| usize::from(*length) <= limit).ok_or(KeyFileError::TokenName)?;
+                        keys.push(length);
+                        keys.extend_from_slice(part);
+                    }
+                }
+            }
         }
-        self.encrypt(&keys, nonce)
+        self.encrypt(VERSION, &keys, nonce)
     }
 
     /// Header and secret.
-    fn encrypt(&self, secret: &[u8], nonce: &[u8; 24]) -> Result<Vec<u8>, KeyFileError> {
+    fn encrypt(&self, version: u8, secret: &[u8], nonce: &[u8; 24]) -> Result<Vec<u8>, KeyFileError> {
         let mut writer = Writer::with_capacity(HEADER_LEN);
-        writer.u8(1).u32(self.cost.memory_kib).u32(self.cost.passes).u32(self.cost.lanes).bytes(&self.salt).bytes(nonce);
+        writer.u8(version).u32(self.cost.memory_kib).u32(self.cost.passes).u32(self.cost.lanes).bytes(&self.salt).bytes(nonce);
         let mut file = writer.into_bytes();
         let payload = Payload { msg: secret, aad: &file };
         let sealed = self.cipher().encrypt(&XNonce::from(*nonce), payload).map_err(|_| KeyFileError::Passphrase)?;
@@ -124,24 +148,25 @@ impl Passkey {
 
     /// The keyring in a key file that was written under the same passphrase and salt.
     pub fn open(&self, file: &[u8]) -> Result<Keyring, KeyFileError> {
-        let keys = self.decrypt(file)?;
+        let (version, keys) = self.decrypt(file)?;
         let mut reader = Reader::new(&keys);
         let mut ring = Vec::new();
         while reader.offset() < keys.len() {
-            ring.push(read_key(&mut reader).map_err(KeyFileError::Layout)?);
+            ring.push(read_key(&mut reader, version).map_err(KeyFileError::Layout)?);
         }
         Ok(Keyring::new(ring)?)
     }
 
-    fn decrypt(&self, file: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
+    /// Version and secret.
+    fn decrypt(&self, file: &[u8]) -> Result<(u8, Zeroizing<Vec<u8>>), KeyFileError> {
         let mut reader = Reader::new(file);
-        let (cost, salt, nonce) = read_header(&mut reader).map_err(KeyFileError::Layout)?;
+        let Header { version, cost, salt, nonce } = read_header(&mut reader).map_err(KeyFileError::Layout)?;
         if (cost, salt) != (self.cost, self.salt) {
             return Err(KeyFileError::Passphrase);
         }
         let (header, sealed) = file.split_at(reader.offset());
         let opened = self.cipher().decrypt(&XNonce::from(nonce), Payload { msg: sealed, aad: header });
-        Ok(Zeroizing::new(opened.map_err(|_| KeyFileError::Passphrase)?))
+        Ok((version, Zeroizing::new(opened.map_err(|_| KeyFileError::Passphrase)?)))
     }
 }
 
@@ -157,7 +182,7 @@ pub fn open(file: &[u8], passphrase: &str) -> Result<Keyring, KeyFileError> {
 
 /// The keyring in a key file, and what it takes to write the file again.
 pub fn unlock(file: &[u8], passphrase: &str) -> Result<(Keyring, Passkey), KeyFileError> {
-    let (cost, salt, _) = read_header(&mut Reader::new(file)).map_err(KeyFileError::Layout)?;
+    let Header { cost, salt, .. } = read_header(&mut Reader::new(file)).map_err(KeyFileError::Layout)?;
     let passkey = Passkey::derive(passphrase, salt, cost)?;
     Ok((passkey.open(file)?, passkey))
 }
@@ -177,35 +202,65 @@ pub fn seal_cosigning(
     let mut secret = Zeroizing::new(Vec::with_capacity(seed.len() + name.len()));
     secret.extend_from_slice(seed);
     secret.extend_from_slice(name.as_bytes());
-    let sealed = Passkey::derive(passphrase, *salt, cost)?.encrypt(&secret, nonce)?;
+    let sealed = Passkey::derive(passphrase, *salt, cost)?.encrypt(COSIGNING_VERSION, &secret, nonce)?;
     Ok([COSIGNING_FILE.as_bytes(), &sealed].concat())
 }
 
 /// The key in a witness's key file.
 pub fn open_cosigning(file: &[u8], passphrase: &str) -> Result<CosigningKey, KeyFileError> {
     let sealed = file.strip_prefix(COSIGNING_FILE.as_bytes()).ok_or(KeyFileError::Witness)?;
-    let (cost, salt, _) = read_header(&mut Reader::new(sealed)).map_err(KeyFileError::Layout)?;
-    let secret = Passkey::derive(passphrase, salt, cost)?.decrypt(sealed)?;
+    let Header { version, cost, salt, .. } = read_header(&mut Reader::new(sealed)).map_err(KeyFileError::Layout)?;
+    if version != COSIGNING_VERSION {
+        return Err(KeyFileError::Witness);
+    }
+    let (_, secret) = Passkey::derive(passphrase, salt, cost)?.decrypt(sealed)?;
     let (seed, name) = secret.split_first_chunk().ok_or(KeyFileError::Witness)?;
     let name = std::str::from_utf8(name).map_err(|_| KeyFileError::Witness)?;
     CosigningKey::new(name, SigningKey::from_seed(seed)).ok_or(KeyFileError::Witness)
 }
 
-fn read_header(reader: &mut Reader<'_>) -> Result<(KdfCost, [u8; 16], [u8; 24]), DecodeError> {
-    reader.version()?;
-    let cost = KdfCost { memory_kib: reader.u32()?, passes: reader.u32()?, lanes: reader.u32()? };
-    Ok((cost, reader.array()?, reader.array()?))
+/// What stands before what is sealed.
+struct Header {
+    version: u8,
+    cost: KdfCost,
+    salt: [u8; 16],
+    nonce: [u8; 24],
 }
 
-fn read_key(reader: &mut Reader<'_>) -> Result<SecretKey, DecodeError> {
+fn read_header(reader: &mut Reader<'_>) -> Result<Header, DecodeError> {
+    let version = reader.version_up_to(VERSION)?;
+    let cost = KdfCost { memory_kib: reader.u32()?, passes: reader.u32()?, lanes: reader.u32()? };
+    Ok(Header { version, cost, salt: reader.array()?, nonce: reader.array()? })
+}
+
+fn read_key(reader: &mut Reader<'_>, version: u8) -> Result<SecretKey, DecodeError> {
     let start = reader.offset();
     let algorithm = reader.value("algorithm", Reader::u8, Algorithm::from_number)?;
     let role = reader.value("role", Reader::u8, |number| Role::from_number(number).filter(|role| role.algorithm() == algorithm))?;
     let key_id = KeyId(reader.array()?);
-    let secret = Zeroizing::new(reader.array()?);
-    let key = SecretKey::signing(role, secret.clone()).or_else(|| SecretKey::symmetric(role, key_id, secret));
+    let place =
+        if version == 1 { IN_FILE } else { reader.value("place", Reader::u8, |place| [IN_FILE, IN_TOKEN].contains(&place).then_some(place))? };
+    let key = if place == IN_TOKEN {
+        let public = reader.value("public key", Reader::array, |public| PublicKey::parse(&public).ok())?;
+        let token = reader
+            .value("label of the token", read_part, |label| String::from_utf8(label).ok().filter(|label| label.len() <= TOKEN_LABEL_BYTES_MAX))?;
+        let id = reader.value("CKA_ID", read_part, |id| (id.len() <= TOKEN_ID_BYTES_MAX).then_some(id))?;
+        SecretKey::in_token(role, TokenKey { public, token, id })
+    } else {
+        let secret = Zeroizing::new(reader.array()?);
+        SecretKey::signing(role, secret.clone()).or_else(|| SecretKey::symmetric(role, key_id, secret))
+    };
     match key.filter(|key| key.key_id() == key_id) {
         Some(key) => Ok(key),
         None => reader.fault(start + 2, DecodeReason::OutOfRange("key id")),
     }
 }
+
+/// Bytes behind their length.
+fn read_part(reader: &mut Reader<'_>) -> Result<Vec<u8>, DecodeError> {
+    let length = reader.u8()?;
+    reader.take(usize::from(length)).map(<[u8]>::to_vec)
+}
+
+// A file with as many keys as there may be, all of them in tokens, and its seal.
+const _: () = assert!(HEADER_LEN + KEYRING_KEYS_MAX * KEY_LEN_MAX + 16 <= crate::limits::KEY_FILE_BYTES_MAX);

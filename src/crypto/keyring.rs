@@ -1,12 +1,13 @@
 //! Who may sign what, and when: the public keys with their windows, and the secret keys that this process holds.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
 use super::hash;
 use super::note::{Checkpoint, Note, NoteError, Origin};
-use super::sign::{PublicKey, PublicKeyError, SigningKey};
+use super::sign::{Key, PublicKey, PublicKeyError, SignError, SigningKey, Token, TokenKey};
 pub use crate::codec::event::{Algorithm, KeyRecord, Role, Withdrawal};
 pub use crate::codec::leaf::KeyId;
 use crate::domain::number::InvoiceId;
@@ -171,12 +172,20 @@ pub enum CheckpointFault {
     Compromised,
 }
 
-/// A secret key of any role: an Ed25519 seed, an HMAC key or a sealing key.
+/// A secret key of any role: an Ed25519 seed, an HMAC key or a sealing key; or where a signing key lies whose bytes nobody has.
 #[derive(Clone)]
 pub struct SecretKey {
     role: Role,
     key_id: KeyId,
-    secret: Zeroizing<[u8; 32]>,
+    material: Material,
+}
+
+/// What is kept of a secret key.
+#[derive(Clone)]
+pub(super) enum Material {
+    Bytes(Zeroizing<[u8; 32]>),
+    /// With the way there, if it is known.
+    Token(Arc<TokenKey>, Option<Arc<dyn Token>>),
 }
 
 impl SecretKey {
@@ -185,12 +194,19 @@ impl SecretKey {
         let seed = seed.into();
         let public = SigningKey::from_seed(&seed).public();
         let key_id = hash::key_id(Algorithm::Ed25519, role, &public);
-        (role.algorithm() == Algorithm::Ed25519).then_some(SecretKey { role, key_id, secret: seed })
+        (role.algorithm() == Algorithm::Ed25519).then_some(SecretKey { role, key_id, material: Material::Bytes(seed) })
     }
 
     /// A tag or data key, with a random id. `None` for the signing roles.
     pub fn symmetric(role: Role, key_id: KeyId, secret: impl Into<Zeroizing<[u8; 32]>>) -> Option<SecretKey> {
-        (role.algorithm() != Algorithm::Ed25519).then(|| SecretKey { role, key_id, secret: secret.into() })
+        (role.algorithm() != Algorithm::Ed25519).then(|| SecretKey { role, key_id, material: Material::Bytes(secret.into()) })
+    }
+
+    /// A signing key of this role that lies in a token. `None` for the roles tag and data: their bytes are needed for every number and every body.
+    pub fn in_token(role: Role, key: TokenKey) -> Option<SecretKey> {
+        let key_id = hash::key_id(Algorithm::Ed25519, role, &key.public.to_bytes());
+        let material = Material::Token(Arc::new(key), None);
+        (role.algorithm() == Algorithm::Ed25519).then_some(SecretKey { role, key_id, material })
     }
 
     /// What it is for.
@@ -205,17 +221,37 @@ impl SecretKey {
 
     /// As something that signs, of a signing role.
     pub fn signer(&self) -> Signer {
-        Signer { key_id: self.key_id, key: SigningKey::from_seed(&self.secret) }
+        let key = match &self.material {
+            Material::Bytes(seed) => Key::File(SigningKey::from_seed(seed)),
+            Material::Token(key, token) => Key::Token(Arc::clone(key), token.clone()),
+        };
+        Signer { key_id: self.key_id, key }
     }
 
     /// The public key, of a signing role.
     pub fn public(&self) -> Option<[u8; 32]> {
-        (self.role.algorithm() == Algorithm::Ed25519).then(|| SigningKey::from_seed(&self.secret).public())
+        (self.role.algorithm() == Algorithm::Ed25519).then(|| self.signer().key.public())
     }
 
-    /// The secret bytes, for the key file.
-    pub(super) fn secret(&self) -> &[u8; 32] {
-        &self.secret
+    /// Where it lies, if that is a token.
+    pub fn token_key(&self) -> Option<&TokenKey> {
+        match &self.material {
+            Material::Bytes(_) => None,
+            Material::Token(key, _) => Some(key),
+        }
+    }
+
+    /// For the key file.
+    pub(super) fn material(&self) -> &Material {
+        &self.material
+    }
+
+    /// The bytes of a tag or data key.
+    fn bytes(&self) -> &[u8; 32] {
+        match &self.material {
+            Material::Bytes(bytes) => bytes,
+            Material::Token(..) => unreachable!("tag and data keys lie in the file"),
+        }
     }
 }
 
@@ -263,8 +299,11 @@ pub struct Signer {
     /// Beginning of the hash of algorithm, role and public key.
     pub key_id: KeyId,
     /// Signs.
-    pub key: SigningKey,
+    pub key: Key,
 }
+
+/// What a token signs to show that it does: nothing that means anything starts like this.
+const PROBE: &[u8] = b"fapiao/probe/1\0";
 
 impl Keyring {
     /// Needs one key or more of authority, answering, checkpoint and data, and exactly one tag key.
@@ -289,6 +328,26 @@ impl Keyring {
         let signer = |role| newest(&keys, role).map(SecretKey::signer);
         let (authority, answering, checkpoint) = (signer(Role::Authority)?, signer(Role::Answering)?, signer(Role::Checkpoint)?);
         Ok(Keyring { keys, authority, answering, checkpoint, former_checkpoint: Vec::new() })
+    }
+
+    /// The same keys with the way to those that are in a token. What is in use is not settled yet.
+    pub fn reaching(self, token: &Arc<dyn Token>) -> Result<Keyring, KeyringError> {
+        let reach = |key: SecretKey| match key.material {
+            Material::Token(at, _) => SecretKey { material: Material::Token(at, Some(Arc::clone(token))), ..key },
+            Material::Bytes(_) => key,
+        };
+        Keyring::new(self.keys.into_iter().map(reach).collect())
+    }
+
+    /// Whether what the log is signed with signs now: a token is made to.
+    pub fn try_to_sign(&self) -> Result<(), SignError> {
+        for signer in [&self.authority, &self.checkpoint] {
+            match &signer.key {
+                Key::File(_) => {}
+                Key::Token(..) => drop(signer.key.sign(PROBE)?),
+            }
+        }
+        Ok(())
     }
 
     /// The same keys, those in use that the log says are: of each signing role the newest that it names and that is in force. A role of which the log
@@ -340,6 +399,12 @@ impl Keyring {
         Keyring::new(keys.into_iter().flatten().collect())
     }
 
+    /// The key of a signing role that is in use.
+    pub fn signer_of(&self, role: Role) -> Option<&SecretKey> {
+        let in_use = [&self.authority, &self.answering, &self.checkpoint];
+        self.keys.iter().find(|key| key.role == role && in_use.iter().any(|signer| signer.key_id == key.key_id))
+    }
+
     /// Signs invoices and events.
     pub fn authority(&self) -> &Signer {
         &self.authority
@@ -356,14 +421,14 @@ impl Keyring {
     }
 
     /// A checkpoint as it is published at `time`: signed by the key in use and by those before it whose windows last, so that whoever has an older list
-    /// of keys can still check it.
-    pub fn sign_checkpoint(&self, checkpoint: &Checkpoint, log: &PublicKeys, time: UnixMillis) -> Note {
-        let mut note = checkpoint.sign(&self.checkpoint.key);
+    /// of keys can still check it. The log does not wait for one of those: it may be in a token that was taken away.
+    pub fn sign_checkpoint(&self, checkpoint: &Checkpoint, log: &PublicKeys, time: UnixMillis) -> Result<Note, SignError> {
+        let mut note = checkpoint.sign_by(&self.checkpoint.key)?;
         let lasting = self.former_checkpoint.iter().filter(|key| log.get(key.key_id).is_some_and(|key| key.record.is_valid_at(time)));
         for key in lasting.take(FORMER_CHECKPOINT_KEYS_MAX) {
-            note.cosign(checkpoint.origin.as_str(), &key.key);
+            note.cosign(checkpoint.origin.as_str(), &key.key).unwrap_or_default();
         }
-        note
+        Ok(note)
     }
 
     /// The answering key to sign an answer of `time` with: the newest that counted then, so that an answer that a rotation overtakes still holds.
@@ -384,7 +449,7 @@ impl Keyring {
     /// The key behind the tags, for whoever recomputes them by other means.
     pub fn tag_key(&self) -> &[u8; 32] {
         match newest(&self.keys, Role::Tag) {
-            Ok(key) => &key.secret,
+            Ok(key) => key.bytes(),
             Err(_) => unreachable!("a keyring has a tag key"),
         }
     }
@@ -392,14 +457,14 @@ impl Keyring {
     /// The key that new bodies are sealed with, and its id.
     pub fn data(&self) -> (KeyId, &[u8; 32]) {
         match newest(&self.keys, Role::Data) {
-            Ok(key) => (key.key_id, &key.secret),
+            Ok(key) => (key.key_id, key.bytes()),
             Err(_) => unreachable!("a keyring has a data key"),
         }
     }
 
     /// The data key with this id, in use or retired: old bodies stay readable.
     pub fn data_key(&self, key_id: KeyId) -> Option<&[u8; 32]> {
-        self.keys.iter().find(|key| key.role == Role::Data && key.key_id == key_id).map(|key| &*key.secret)
+        self.keys.iter().find(|key| key.role == Role::Data && key.key_id == key_id).map(SecretKey::bytes)
     }
 
     /// Every key, oldest first.

@@ -14,7 +14,7 @@ use data_encoding::BASE64;
 
 use super::hash;
 use super::merkle::Hash;
-use super::sign::{PublicKey, SigningKey};
+use super::sign::{Key, PublicKey, SignError, SigningKey};
 use crate::limits::{HOST_LEN_MAX, KEY_NAME_MAX, NOTE_BYTES_MAX, NOTE_SIGNATURES_MAX};
 
 /// What a key of a note signs, by the byte in front of it.
@@ -163,15 +163,14 @@ pub struct Note {
 impl Note {
     /// Signs `text`, which ends in a newline, as `name`.
     pub fn sign(text: String, name: &str, key: &SigningKey) -> Note {
-        let signature =
-            NoteSignature { name: name.to_owned(), key_hash: key_hash(name, &key.public()), signature: key.sign(text.as_bytes()).to_vec() };
-        Note { text, signatures: vec![signature] }
+        let line = line(name, &key.public(), &key.sign(text.as_bytes()));
+        Note { text, signatures: vec![line] }
     }
 
     /// Adds the line of another of our keys under the same name.
-    pub fn cosign(&mut self, name: &str, key: &SigningKey) {
-        let Note { signatures, .. } = Note::sign(self.text.clone(), name, key);
-        self.signatures.extend(signatures);
+    pub fn cosign(&mut self, name: &str, key: &Key) -> Result<(), SignError> {
+        self.signatures.push(line(name, &key.public(), &key.sign(self.text.as_bytes())?));
+        Ok(())
     }
 
     /// Parses a note. Nothing is verified yet.
@@ -235,6 +234,10 @@ impl Note {
         let fits = |line: &NoteSignature| line.signature.as_slice().try_into().is_ok_and(|signature| key.verify(self.text.as_bytes(), signature));
         if lines.all(fits) { Ok(()) } else { Err(NoteError::WrongSignature(name.to_owned())) }
     }
+}
+
+fn line(name: &str, public: &[u8; 32], signature: &[u8; 64]) -> NoteSignature {
+    NoteSignature { name: name.to_owned(), key_hash: key_hash(name, public), signature: signature.to_vec() }
 }
 
 /// Whether a key may go by this name.
@@ -330,6 +333,13 @@ impl Checkpoint {
     /// The signed note.
     pub fn sign(&self, key: &SigningKey) -> Note {
         Note::sign(self.text(), self.origin.as_str(), key)
+    }
+
+    /// As [`Checkpoint::sign`], by a key that may be in a token.
+    pub fn sign_by(&self, key: &Key) -> Result<Note, SignError> {
+        let mut note = Note { text: self.text(), signatures: Vec::new() };
+        note.cosign(self.origin.as_str(), key)?;
+        Ok(note)
     }
 
     /// The checkpoint in a note of this log, signed by its key; and the note, with whatever other signatures it carries.

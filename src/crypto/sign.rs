@@ -1,6 +1,8 @@
 //! Ed25519 (RFC 8032), strictly: canonical S, canonical A and R, neither of small order, no cofactor. Plain verification accepts an all-zero key on
 //! any message, so only [`PublicKey`] verifies, and a weak or non-canonical key never becomes one.
 
+use std::sync::Arc;
+
 use curve25519_dalek::edwards::EdwardsPoint;
 use ed25519_dalek::Signer;
 use zeroize::Zeroizing;
@@ -34,6 +36,84 @@ impl SigningKey {
 impl std::fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("SigningKey(…)")
+    }
+}
+
+/// A signing key that lies in a token (PKCS#11), and how it is found there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenKey {
+    /// What its signatures are checked with.
+    pub public: PublicKey,
+    /// Label of the token.
+    pub token: String,
+    /// Its CKA_ID in the token.
+    pub id: Vec<u8>,
+}
+
+/// Signs with keys whose bytes nobody has. What it does takes time, and may fail.
+pub trait Token: Send + Sync {
+    /// What the token says is the signature of this key over `message`.
+    fn sign(&self, key: &TokenKey, message: &[u8]) -> Result<[u8; 64], SignError>;
+}
+
+/// Why there is no signature. Files always sign.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SignError {
+    /// Nobody said how to reach the token.
+    #[error(
+        "a signing key is in the token {0:?}, and nothing says how to reach it: give --pkcs11-module, --pkcs11-token and --pin-file, or the server [keys.pkcs11] in its configuration"
+    )]
+    Unreachable(String),
+    /// The token, its module or the way there.
+    #[error("the token {token:?} does not sign: {reason}")]
+    Token {
+        /// Its label.
+        token: String,
+        /// What it or its module said, and what to do.
+        reason: String,
+    },
+    /// What the token made is no signature of the key.
+    #[error("the token {0:?} made a signature that does not hold; it was not used")]
+    Wrong(String),
+}
+
+/// A signing key in use: its bytes are at hand, or a token has them.
+#[derive(Clone)]
+pub enum Key {
+    /// Out of the key file.
+    File(SigningKey),
+    /// In a token, with the way there if it is known.
+    Token(Arc<TokenKey>, Option<Arc<dyn Token>>),
+}
+
+impl Key {
+    /// The public key's 32 bytes.
+    pub fn public(&self) -> [u8; 32] {
+        match self {
+            Key::File(key) => key.public(),
+            Key::Token(key, _) => key.public.to_bytes(),
+        }
+    }
+
+    /// Signature over `message`. One that a token made is checked before anybody sees it.
+    pub fn sign(&self, message: &[u8]) -> Result<[u8; 64], SignError> {
+        match self {
+            Key::File(key) => Ok(key.sign(message)),
+            Key::Token(key, None) => Err(SignError::Unreachable(key.token.clone())),
+            Key::Token(key, Some(token)) => {
+                let signature = token.sign(key, message)?;
+                if key.public.verify(message, &signature) { Ok(signature) } else { Err(SignError::Wrong(key.token.clone())) }
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Key::File(key) => key.fmt(f),
+            Key::Token(key, _) => key.fmt(f),
+        }
     }
 }
 

@@ -149,7 +149,7 @@ impl Engine {
         let checkpoint = self.ledger.checkpoint_at(answer.as_of.size)?;
         let _shared = self.answering.signing.read().unwrap_or_else(PoisonError::into_inner);
         let answering = self.keyring()?.answering_at(answer.as_of.time, &self.ledger.keys()).ok_or(EngineError::NoAnsweringKey)?;
-        let signature = answering.key.sign(&bytes);
+        let signature = self.signed(answering.key.sign(&bytes))?;
         self.ledger.answers().keep(proof::answer_hash(&bytes, &signature), answer.as_of.time)?;
         Ok(SignedAnswer { signature, key_id: answering.key_id, bytes, checkpoint, inclusion })
     }
@@ -180,7 +180,7 @@ impl Engine {
             let times = times.clone().min().zip(times.max()).unwrap_or((uncovered.since, uncovered.since));
             let count = u32::try_from(answers.len()).unwrap_or(u32::MAX);
             let notice = AnswersNotice::new(uncovered.first, count, merkle::root_of(&hashes), times).ok_or(EngineError::AnswersNotLogged)?;
-            match self.decide(issue::answers_root(notice, &keyring, random()?))? {
+            match self.decide(self.signed(issue::answers_root(notice, &keyring, random()?))?)? {
                 Submitted::Logged(_) => logged += u64::from(count),
                 Submitted::Faulty(_) | Submitted::Refused(_) => return Err(EngineError::AnswersNotLogged),
             }

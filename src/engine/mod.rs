@@ -11,6 +11,7 @@ mod resubmit;
 mod revocations;
 mod rotation;
 mod submitting;
+mod token;
 mod upkeep;
 mod witness;
 
@@ -27,8 +28,9 @@ use crate::codec::leaf::KeyId;
 use crate::crypto::body::{self, Erasure, Kept};
 use crate::crypto::hash::Salt;
 use crate::crypto::keyfile::{self, KdfCost, KeyFileError, Passkey};
-use crate::crypto::keyring::{Keyring, KeyringError};
+use crate::crypto::keyring::{Keyring, KeyringError, SecretKey};
 use crate::crypto::note::{Host, Origin};
+use crate::crypto::sign::{Key, SignError, Token};
 use crate::domain::caller::CallerId;
 use crate::domain::invoice::Invoice;
 use crate::domain::number::InvoiceId;
@@ -40,6 +42,7 @@ use crate::verify::answer::Answer;
 use crate::verify::check;
 use crate::verify::quota::{Policies, Quota};
 use crate::verify::verdict::Verdict;
+use token::Hsm;
 
 pub use answers::{AnswerInLog, Inclusion, LoggedAnswer, LoggedRoot, RootsAround, SignedAnswer};
 pub use asking::{Asked, Counting};
@@ -48,8 +51,9 @@ pub use cosigning::Cosigned;
 pub use erasing::Erased;
 pub use files::{read_bounded, read_secret, replace_private, replace_public, write_private, write_public};
 pub use resubmit::Resubmitted;
-pub use rotation::{Rotated, RotationFault};
+pub use rotation::{HeldKey, KeyPlace, Rotated, RotationFault};
 pub use submitting::{Logged, Pending, Submitted};
+pub use token::{KeyInToken, TokenConfig};
 pub use upkeep::{Checkup, KeyTrouble};
 pub use witness::{Seen, Witness, WitnessFault, Witnessed};
 
@@ -151,6 +155,17 @@ pub enum EngineError {
         crate::limits::ERASE_REASON_BYTES_MAX
     )]
     ErasureReason,
+    /// A key did not sign, or could not be made in the token.
+    #[error(transparent)]
+    Unsigned(#[from] SignError),
+    /// A key is wanted in a token, and nothing says how to reach one.
+    #[error(
+        "nothing says how to reach a token: give --pkcs11-module, --pkcs11-token and --pin-file, or the server [keys.pkcs11] in its configuration"
+    )]
+    NoToken,
+    /// The threads that hold the sessions could not be started.
+    #[error("the threads that ask the token: {0}")]
+    TokenThreads(std::io::Error),
     /// The machine has no randomness to give.
     #[error("no randomness: {0}")]
     Randomness(getrandom::Error),
@@ -168,6 +183,8 @@ pub struct Config {
     pub directory: PathBuf,
     /// Opens the secret keys; without it the engine verifies, but neither signs nor shows what is encrypted.
     pub passphrase: Option<Zeroizing<String>>,
+    /// How to reach the token that has signing keys, if one has.
+    pub token: Option<TokenConfig>,
     /// Written into signed QR codes; at most 28 characters, not signed.
     pub host: String,
     /// Caches.
@@ -192,6 +209,7 @@ impl Config {
         Config {
             directory: directory.into(),
             passphrase,
+            token: None,
             host: "127.0.0.1:8080".into(),
             sizes: StoreSizes::default(),
             kdf: KdfCost::STANDARD,
@@ -224,6 +242,7 @@ pub struct Engine {
     ledger: Ledger,
     /// Writes the key file again; not there without the keys.
     passkey: Option<Passkey>,
+    token: Option<Arc<Hsm>>,
     /// Held for the whole of a rotation: key file and log change one after the other.
     rotating: Mutex<()>,
     host: Host,
@@ -275,6 +294,11 @@ pub fn keyring_path(directory: &Path) -> PathBuf {
 impl Engine {
     /// Makes keys and an empty ledger in `config.directory`, which may exist but may hold neither.
     pub fn create(config: Config) -> Result<Engine, EngineError> {
+        Engine::create_in(KeyPlace::File, config)
+    }
+
+    /// As [`Engine::create`], with the three signing keys in the file or in the token.
+    pub fn create_in(place: KeyPlace, config: Config) -> Result<Engine, EngineError> {
         let passphrase = config.passphrase.as_ref().ok_or(EngineError::Locked)?;
         let path = keyring_path(&config.directory);
         let home = Home::from(config.directory.clone());
@@ -283,12 +307,20 @@ impl Engine {
             return Err(StoreError::Exists(config.directory.clone()).into());
         }
         let host = parse_host(&config.host)?;
-        let seeds = [random_secret()?, random_secret()?, random_secret()?];
-        let keyring = Keyring::found(seeds, (KeyId(random()?), random_secret()?), (KeyId(random()?), random_secret()?))?;
+        let token = reach(config.token.as_ref())?;
+        let mut keys = Vec::new();
+        for role in [Role::Authority, Role::Answering, Role::Checkpoint] {
+            keys.push(new_key(role, place, token.as_ref())?);
+        }
+        for role in [Role::Tag, Role::Data] {
+            keys.push(new_key(role, KeyPlace::File, None)?);
+        }
+        let keyring = Keyring::new(keys)?;
         let broken = |error| EngineError::Keyring { path: path.clone(), error };
         let sealed = keyfile::seal(&keyring, passphrase, &random()?, &random()?, config.kdf).map_err(broken)?;
         write_private(&path, &sealed)?;
         let (keyring, passkey) = keyfile::unlock(&sealed, passphrase).map_err(broken)?;
+        let keyring = reaching(keyring, token.as_ref())?;
 
         let valid_from = (config.clock)();
         let mut keys = Vec::new();
@@ -296,7 +328,7 @@ impl Engine {
             [(Role::Authority, keyring.authority()), (Role::Answering, keyring.answering()), (Role::Checkpoint, keyring.checkpoint())]
         {
             if let Some(record) = KeyRecord::new(role, signer.key.public(), valid_from, None) {
-                keys.push(issue::event_of(&EventData::Key(record), random()?, &keyring));
+                keys.push(issue::event_of(&EventData::Key(record), random()?, &keyring)?);
             }
         }
         let origin = Origin::new(&host, random()?);
@@ -312,13 +344,17 @@ impl Engine {
         })?;
         let quota = Quota::new(config.quotas, random()?);
         let answering = answers::Answering::every(config.answers_interval_ms);
-        Ok(Engine::new(ledger, Some(passkey), host, config.days_back, quota, answering, config.clock))
+        Ok(Engine::new(ledger, Some(passkey), token, host, config.days_back, quota, answering, config.clock))
     }
 
     /// Opens what [`Engine::create`] made.
     pub fn open(config: Config) -> Result<Engine, EngineError> {
+        let token = reach(config.token.as_ref())?;
         let (keyring, passkey) = match &config.passphrase {
-            Some(passphrase) => unlock(&config.directory, passphrase).map(|(keyring, passkey)| (Some(Arc::new(keyring)), Some(passkey)))?,
+            Some(passphrase) => {
+                let (keyring, passkey) = unlock(&config.directory, passphrase)?;
+                (Some(Arc::new(reaching(keyring, token.as_ref())?)), Some(passkey))
+            }
             None => (None, None),
         };
         let ledger = Ledger::open(Opening {
@@ -330,12 +366,13 @@ impl Engine {
         })?;
         let quota = Quota::new(config.quotas, random()?);
         let answering = answers::Answering::every(config.answers_interval_ms);
-        Ok(Engine::new(ledger, passkey, parse_host(&config.host)?, config.days_back, quota, answering, config.clock))
+        Ok(Engine::new(ledger, passkey, token, parse_host(&config.host)?, config.days_back, quota, answering, config.clock))
     }
 
     fn new(
         ledger: Ledger,
         passkey: Option<Passkey>,
+        token: Option<Arc<Hsm>>,
         host: Host,
         days_back: u32,
         quota: Quota,
@@ -345,6 +382,7 @@ impl Engine {
         Engine {
             ledger,
             passkey,
+            token,
             rotating: Mutex::default(),
             host,
             days_back,
@@ -379,6 +417,32 @@ impl Engine {
 
     fn keyring(&self) -> Result<Arc<Keyring>, EngineError> {
         self.ledger.keyring().ok_or(EngineError::Locked)
+    }
+
+    /// Has the token, if one has the keys that the log is signed with, sign something that means nothing: whoever serves knows at once, and not at the
+    /// first invoice, that nothing can be signed. It is tried again by itself.
+    pub fn try_to_sign(&self) -> Result<(), SubmitError> {
+        self.ledger.may_write()?;
+        let tried = self.ledger.keyring().map_or(Ok(()), |keyring| keyring.try_to_sign());
+        tried.map_err(|error| self.ledger.cannot_sign(error))
+    }
+
+    /// What was signed for the log; if it could not be, nothing more is until the keys sign again.
+    fn signed<T>(&self, signed: Result<T, SignError>) -> Result<T, EngineError> {
+        signed.map_err(|error| self.ledger.cannot_sign(error).into())
+    }
+
+    /// As [`Engine::signed`], of an invoice.
+    fn sealed<T>(&self, sealed: Result<T, issue::SealError>) -> Result<T, EngineError> {
+        match sealed {
+            Err(issue::SealError::Unsigned(error)) => self.signed(Err(error)),
+            other => Ok(other?),
+        }
+    }
+
+    /// Whether invoices are signed by a token, which takes longer than whoever serves sockets has time for.
+    pub fn signs_by_token(&self) -> bool {
+        self.token.is_some() && self.ledger.keyring().is_some_and(|keyring| matches!(keyring.authority().key, Key::Token(..)))
     }
 
     /// Whether secret keys are at hand.
@@ -454,6 +518,29 @@ impl Engine {
 /// The secret keys of a data directory, if there is a passphrase.
 fn read_keyring(config: &Config) -> Result<Option<Keyring>, EngineError> {
     config.passphrase.as_ref().map(|passphrase| open_keyring(&config.directory, passphrase)).transpose()
+}
+
+/// The token, if there is one to reach. Nothing is asked of it yet.
+fn reach(config: Option<&TokenConfig>) -> Result<Option<Arc<Hsm>>, EngineError> {
+    config.map(|config| Hsm::new(config).map(Arc::new)).transpose().map_err(EngineError::TokenThreads)
+}
+
+fn reaching(keyring: Keyring, token: Option<&Arc<Hsm>>) -> Result<Keyring, EngineError> {
+    let Some(token) = token else { return Ok(keyring) };
+    let token: Arc<dyn Token> = Arc::<Hsm>::clone(token);
+    Ok(keyring.reaching(&token)?)
+}
+
+/// A new key of this role. One that is made in the token and then not named by a key file stays there and does no harm.
+fn new_key(role: Role, place: KeyPlace, token: Option<&Arc<Hsm>>) -> Result<SecretKey, EngineError> {
+    let key = match place {
+        KeyPlace::Token => SecretKey::in_token(role, token.ok_or(EngineError::NoToken)?.generate(role, random()?)?),
+        KeyPlace::File => match SecretKey::signing(role, random_secret()?) {
+            Some(key) => Some(key),
+            None => SecretKey::symmetric(role, KeyId(random()?), random_secret()?),
+        },
+    };
+    key.ok_or(EngineError::Rotation(RotationFault::NotInToken(role)))
 }
 
 /// As [`Engine::fsck`], of a ledger that is not open, whether it would open or not. Nothing is written.

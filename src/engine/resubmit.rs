@@ -54,7 +54,7 @@ impl Engine {
                     Err(faults) => return Ok(Resubmitted::Decided(Submitted::Faulty(faults))),
                 };
                 let random = Randomness { salt, ..Randomness::from_bytes(random()?) };
-                let submission = issue::invoice_again(&receipt.receipt, &accepted, import, &keyring, &random)?;
+                let submission = self.sealed(issue::invoice_again(&receipt.receipt, &accepted, import, &keyring, &random))?;
                 (submission, accepted.warnings)
             }
         };

@@ -47,10 +47,10 @@ impl Engine {
         let next = UnixMillis(made.0.saturating_add(interval_ms));
         let list = RevocationList::new(origin, published.size, published.root, made, next, tokens).ok_or(EngineError::TooManyRevocations)?;
         let count = u32::try_from(list.tokens().len()).unwrap_or(u32::MAX);
-        let signed = Arc::new(list.signed(authority.key_id, |message| authority.key.sign(message)));
+        let signed = Arc::new(self.signed(list.signed(authority.key_id, |message| authority.key.sign(message)))?);
         // Logged before anybody sees it, so that there is none that the log does not know.
         let notice = ListNotice { made, size: published.size, tokens: count, digest: hash::sha256(&[signed.as_bytes()]) };
-        self.decide(issue::revocation_list(notice, &keyring, random()?))?;
+        self.decide(self.signed(issue::revocation_list(notice, &keyring, random()?))?)?;
         replace_public(&self.revocations_path(), signed.as_bytes())?;
         *self.revocations.newest.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&signed));
         Ok(Some(signed))

@@ -1,5 +1,5 @@
 //! Rotation (密钥轮换) and revocation (吊销): a new secret key goes into the key file first, then the log names it and closes the window of the one it
-//! replaces, in one commit.
+//! replaces, in one commit. A key that is to lie in a token (PKCS#11) is made there before; a crash then leaves one in the token that no file names.
 //!
 //! A crash in between leaves a key in the file that the log does not name: it signs nothing, and the next rotation of that role takes it. A key that the
 //! log names is in the file, because the file is on disk before anything is submitted. Keys that were replaced stay in the file: a backup from before the
@@ -9,7 +9,7 @@ use std::sync::{PoisonError, RwLockWriteGuard};
 
 use super::audit::DONE;
 use super::submitting::Submitted;
-use super::{Engine, EngineError, keyring_path, random, random_secret, read_bounded, replace_private};
+use super::{Engine, EngineError, KeyInToken, keyring_path, new_key, random, reaching, read_bounded, replace_private};
 use crate::codec::event::{EventData, KeyRecord, Role, Withdrawal};
 use crate::codec::leaf::KeyId;
 use crate::crypto::keyring::{Keyring, PublicKeys, SecretKey};
@@ -36,6 +36,45 @@ pub struct Rotated {
     pub index: Option<u64>,
 }
 
+/// Where a secret key lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyPlace {
+    /// In the key file.
+    File,
+    /// In the token; the key file says so.
+    Token,
+}
+
+impl KeyPlace {
+    /// Both.
+    pub const ALL: [KeyPlace; 2] = [KeyPlace::File, KeyPlace::Token];
+
+    /// Its name: `file` or `token`.
+    pub fn name(self) -> &'static str {
+        match self {
+            KeyPlace::File => "file",
+            KeyPlace::Token => "token",
+        }
+    }
+
+    fn of(key: &SecretKey) -> KeyPlace {
+        if key.token_key().is_some() { KeyPlace::Token } else { KeyPlace::File }
+    }
+}
+
+/// A secret key at hand, and where it lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldKey {
+    /// What it is for.
+    pub role: Role,
+    /// Its id.
+    pub key_id: KeyId,
+    /// Whether new signatures are made, or new bodies sealed, with it.
+    pub in_use: bool,
+    /// The token, and its CKA_ID there, unless it lies in the file.
+    pub token: Option<(String, Vec<u8>)>,
+}
+
 /// Why a key is not rotated or revoked like this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RotationFault {
@@ -45,6 +84,9 @@ pub enum RotationFault {
     /// It is not ours.
     #[error("issuers hold their own keys; register another one with the caller")]
     IssuerKey,
+    /// Its bytes are needed all the time.
+    #[error("a {} key does not lie in a token: its bytes are needed for every number and every body", .0.name())]
+    NotInToken(Role),
     /// Nobody would have heard of the new key.
     #[error("an overlap is {} s to 366 days", KEY_OVERLAP_MIN_MS / 1_000)]
     Overlap,
@@ -78,10 +120,32 @@ pub enum RotationFault {
 }
 
 impl Engine {
-    /// Puts a new key in the place of the one of this role that is in use, and revokes that one if a reason is given. The replaced key counts on for
+    /// The secret keys at hand, oldest first.
+    pub fn held_keys(&self) -> Result<Vec<HeldKey>, EngineError> {
+        let ring = self.keyring()?;
+        let in_use = [ring.authority().key_id, ring.answering().key_id, ring.checkpoint().key_id, ring.data().0];
+        let held = |key: &SecretKey| HeldKey {
+            role: key.role(),
+            key_id: key.key_id(),
+            in_use: key.role() == Role::Tag || in_use.contains(&key.key_id()),
+            token: key.token_key().map(|at| (at.token.clone(), at.id.clone())),
+        };
+        Ok(ring.keys().iter().map(held).collect())
+    }
+
+    /// Our keys in the token that the key file does not name: left by a crash, or by a rotation that came to nothing.
+    pub fn unclaimed_keys(&self) -> Result<Vec<KeyInToken>, EngineError> {
+        let ring = self.keyring()?;
+        let mut found = self.token.as_ref().ok_or(EngineError::NoToken)?.keys()?;
+        found.retain(|found| !ring.keys().iter().filter_map(SecretKey::token_key).any(|named| named.id == found.id));
+        Ok(found)
+    }
+
+    /// Puts a new key in the place of the one of this role that is in use, and revokes that one if a reason is given. The new one lies where the replaced
+    /// one does, unless told where `to` put it. The replaced key counts on for
     /// `overlap_ms`, if it is not revoked; signatures that were made in time count for ever, but those of a compromised key only as far as they are in the
     /// log by now.
-    pub fn rotate(&self, role: Role, overlap_ms: u64, revoke: Option<Withdrawal>, by: &Caller) -> Result<Rotated, EngineError> {
+    pub fn rotate(&self, role: Role, to: Option<KeyPlace>, overlap_ms: u64, revoke: Option<Withdrawal>, by: &Caller) -> Result<Rotated, EngineError> {
         let _turn = self.rotating.lock().unwrap_or_else(PoisonError::into_inner);
         match (role, revoke) {
             (Role::Tag, _) => return Err(EngineError::Rotation(RotationFault::TagKey)),
@@ -99,7 +163,10 @@ impl Engine {
                 return Err(EngineError::Rotation(RotationFault::DataKeysFull));
             }
             let (replaced, _) = in_use.data();
-            let key_id = self.add_key(role, &log, revoke)?;
+            if to == Some(KeyPlace::Token) {
+                return Err(EngineError::Rotation(RotationFault::NotInToken(role)));
+            }
+            let key_id = self.add_key(role, KeyPlace::File, &log, revoke)?;
             Rotated { role, key_id, replaced, until: None, index: None }
         } else {
             if log.len() >= PUBLIC_KEYS_MAX {
@@ -109,7 +176,8 @@ impl Engine {
             if !log.iter().any(|key| key.record.role() == role && key.is_in_force()) {
                 return Err(EngineError::Rotation(RotationFault::NothingToReplace(role)));
             }
-            let key_id = self.add_key(role, &log, revoke)?;
+            let place = to.unwrap_or_else(|| in_use.signer_of(role).map_or(KeyPlace::File, KeyPlace::of));
+            let key_id = self.add_key(role, place, &log, revoke)?;
             let _alone = self.before_a_theft_is_told(role, revoke)?;
             self.replace(role, key_id, if revoke.is_some() { KEY_OVERLAP_MIN_MS } else { overlap_ms }, revoke, &in_use, &log)?
         };
@@ -135,7 +203,7 @@ impl Engine {
         let record = closing(&known.record, UnixMillis(self.now().0 + KEY_OVERLAP_MIN_MS)).and_then(|record| record.withdrawn_for(reason));
         let record = record.ok_or(EngineError::Rotation(RotationFault::NotLogged))?;
         let _alone = self.before_a_theft_is_told(record.role(), Some(reason))?;
-        let event = issue::event_of(&EventData::Key(record), random()?, &in_use);
+        let event = self.signed(issue::event_of(&EventData::Key(record), random()?, &in_use))?;
         let index = self.log_keys(vec![event])?;
         let subject = format!("revoke {} {key_id}", record.role().name());
         let recorded = self.record(by, Act::KeysUsed, &subject, reason.name());
@@ -155,7 +223,7 @@ impl Engine {
 
     /// Puts another key of this role into the key file, or finds the one that an interrupted rotation left there; but whoever stole the key that is to be
     /// replaced may have that one too.
-    fn add_key(&self, role: Role, log: &PublicKeys, revoke: Option<Withdrawal>) -> Result<KeyId, EngineError> {
+    fn add_key(&self, role: Role, place: KeyPlace, log: &PublicKeys, revoke: Option<Withdrawal>) -> Result<KeyId, EngineError> {
         let passkey = self.passkey.as_ref().ok_or(EngineError::Locked)?;
         let path = keyring_path(self.ledger.directory());
         let failed = |error| EngineError::Keyring { path: path.clone(), error };
@@ -164,15 +232,12 @@ impl Engine {
         if let Some(lost) = self.keyring()?.keys().iter().find(|held| ring.keys().iter().all(|key| key.key_id() != held.key_id())) {
             return Err(EngineError::Rotation(RotationFault::OlderFile(lost.key_id())));
         }
-        let left = ring.unnamed(role, log).filter(|_| revoke != Some(Withdrawal::Compromised)).map(SecretKey::key_id);
+        let left =
+            ring.unnamed(role, log).filter(|left| revoke != Some(Withdrawal::Compromised) && KeyPlace::of(left) == place).map(SecretKey::key_id);
         let (ring, key_id) = match left {
             Some(left) => (ring, left),
             None => {
-                let key = match SecretKey::signing(role, random_secret()?) {
-                    Some(key) => Some(key),
-                    None => SecretKey::symmetric(role, KeyId(random()?), random_secret()?),
-                };
-                let key = key.unwrap_or_else(|| unreachable!("a key signs or it does not"));
+                let key = new_key(role, place, self.token.as_ref())?;
                 let key_id = key.key_id();
                 let ring = ring.with(key, log, self.now())?;
                 let sealed = passkey.seal(&ring, &random()?).map_err(failed)?;
@@ -182,7 +247,7 @@ impl Engine {
                 (ring, key_id)
             }
         };
-        self.ledger.hold(ring);
+        self.ledger.hold(reaching(ring, self.token.as_ref())?);
         Ok(key_id)
     }
 
@@ -203,7 +268,7 @@ impl Engine {
         let newer = held.keys().iter().find(|key| key.key_id() == key_id).ok_or_else(not_logged)?;
         let record = newer.public().and_then(|public| KeyRecord::new(role, public, now, None)).ok_or_else(not_logged)?;
         // The old authority vouches for its successor; the end of the old key is said by the new one, as nothing that a stolen key says may count.
-        let mut events = vec![issue::event_of(&EventData::Key(record), random()?, in_use)];
+        let mut events = vec![self.signed(issue::event_of(&EventData::Key(record), random()?, in_use))?];
         let successor = if role == Role::Authority { newer.signer() } else { in_use.authority().clone() };
         let replaced = log.iter().filter(|key| key.record.role() == role && key.is_in_force());
         let (mut last, mut ends) = (None, until);
@@ -214,7 +279,7 @@ impl Engine {
                 Some(reason) => closed.withdrawn_for(reason).ok_or_else(not_logged)?,
                 None => closed,
             };
-            events.push(issue::event_by(&EventData::Key(closed), random()?, &successor));
+            events.push(self.signed(issue::event_by(&EventData::Key(closed), random()?, &successor))?);
             last = Some(closed.key_id());
         }
         let replaced = last.ok_or_else(not_logged)?;

@@ -4,6 +4,8 @@ use tokio::sync::oneshot;
 
 use super::{Engine, EngineError, random};
 use crate::codec::canonical;
+use crate::crypto::keyring::Keyring;
+use crate::crypto::sign::SignError;
 use crate::domain::allotment::{Allotment, Mark, NumberRange};
 use crate::domain::caller::{Caller, Role};
 use crate::domain::draft::Draft;
@@ -144,7 +146,8 @@ impl Engine {
             Ok(endorsement) => endorsement,
             Err(refusal) => return Ok(Err(Submitted::Refused(refusal))),
         };
-        let submission = issue::endorsed_invoice(&accepted, endorsement.as_ref(), import, &keyring, &Randomness::from_bytes(random()?))?;
+        let submission =
+            self.sealed(issue::endorsed_invoice(&accepted, endorsement.as_ref(), import, &keyring, &Randomness::from_bytes(random()?)))?;
         Ok(Ok(Pending { warnings: accepted.warnings, outcome: self.ledger.submit(submission) }))
     }
 
@@ -158,28 +161,35 @@ impl Engine {
 
     /// Voids an invoice today; `caller` must be its seller, `None` is the administration.
     pub fn void(&self, id: InvoiceId, caller: Option<TaxpayerId>) -> Result<Submitted, EngineError> {
-        self.decide(issue::void(id, caller.map(|seller| vec![seller]), self.today(), &*self.keyring()?, random()?))
+        self.decide_signed(|keys, salt| issue::void(id, caller.map(|seller| vec![seller]), self.today(), keys, salt))
     }
 
     /// As [`Engine::void`], by a caller: the seller is one it acts for; the administration voids for everybody.
     pub fn void_as(&self, id: InvoiceId, caller: &Caller) -> Result<Submitted, EngineError> {
         let sellers = (caller.role != Role::Administrator).then(|| caller.taxpayers.clone());
-        self.decide(issue::void(id, sellers, self.today(), &*self.keyring()?, random()?))
+        self.decide_signed(|keys, salt| issue::void(id, sellers, self.today(), keys, salt))
     }
 
     /// Marks one issued invoice, or lifts its mark.
     pub fn status(&self, id: InvoiceId, mark: Mark) -> Result<Submitted, EngineError> {
-        self.decide(issue::status(id, mark, &*self.keyring()?, random()?))
+        self.decide_signed(|keys, salt| issue::status(id, mark, keys, salt))
     }
 
     /// Allots numbers to a taxpayer.
     pub fn allot(&self, allotment: Allotment) -> Result<Submitted, EngineError> {
-        self.decide(issue::allot(allotment, &*self.keyring()?, random()?))
+        self.decide_signed(|keys, salt| issue::allot(allotment, keys, salt))
     }
 
     /// Marks allotted numbers, or lifts marks.
     pub fn allotment_status(&self, range: NumberRange, mark: Mark) -> Result<Submitted, EngineError> {
-        self.decide(issue::allotment_status(range, mark, &*self.keyring()?, random()?))
+        self.decide_signed(|keys, salt| issue::allotment_status(range, mark, keys, salt))
+    }
+
+    /// Signs an event and has it decided.
+    fn decide_signed(&self, sign: impl FnOnce(&Keyring, [u8; 16]) -> Result<Submission, SignError>) -> Result<Submitted, EngineError> {
+        let keyring = self.keyring()?;
+        self.ledger.may_write()?;
+        self.decide(self.signed(sign(&keyring, random()?))?)
     }
 
     pub(super) fn decide(&self, submission: Submission) -> Result<Submitted, EngineError> {

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Config, Engine, EngineError, keyring_path, random, read_bounded, read_keyring, replace_private};
+use super::{Config, Engine, EngineError, keyring_path, random, reach, reaching, read_bounded, read_keyring, replace_private};
 use crate::codec::event::{EventData, Notice};
 use crate::crypto::keyring::{Keyring, PublicKeys};
 use crate::crypto::note::Checkpoint;
+use crate::crypto::sign::SignError;
 use crate::domain::time::UnixMillis;
 use crate::issue;
 use crate::ledger::{self, Backup, BackupError, Examination, Home, Ledger, LedgerError, Opening, Reopening, Restored, StoreSizes, Symptom};
@@ -31,15 +32,26 @@ pub enum KeyTrouble {
     Missing(PathBuf),
     /// The passphrase does not open it.
     Unreadable(EngineError),
+    /// It opens, and the token that has its signing keys does not sign.
+    Token(SignError),
 }
 
 impl Engine {
-    /// Examines a data directory without changing anything in it. Without a passphrase the key file is only looked for.
+    /// Examines a data directory without changing anything in it. Without a passphrase the key file is only looked for; with one, a token that has signing
+    /// keys is made to sign something that means nothing.
     pub fn examine(config: &Config) -> Checkup {
         let path = keyring_path(&config.directory);
         let (keyring, trouble) = match read_keyring(config) {
             _ if !path.exists() => (None, Some(KeyTrouble::Missing(path))),
-            Ok(keyring) => (keyring, None),
+            Ok(Some(keyring)) => {
+                let tried = reach(config.token.as_ref()).and_then(|token| Ok(reaching(keyring.clone(), token.as_ref())?.try_to_sign()?));
+                let trouble = tried.err().map(|error| match error {
+                    EngineError::Unsigned(error) => KeyTrouble::Token(error),
+                    other => KeyTrouble::Unreadable(other),
+                });
+                (Some(keyring), trouble)
+            }
+            Ok(None) => (None, None),
             Err(error) => (None, Some(KeyTrouble::Unreadable(error))),
         };
         let ledger = ledger::examine(&config.directory.clone().into(), config.sizes, keyring.as_ref(), (config.clock)());
@@ -72,7 +84,8 @@ impl Engine {
 
     /// Goes on from a copy that is older than what was signed, under another origin. Returns the notice and its leaf.
     pub fn reopen(config: &Config, reason: &str) -> Result<(u64, Notice), EngineError> {
-        let keyring = Arc::new(read_keyring(config)?.ok_or(EngineError::Locked)?);
+        let token = reach(config.token.as_ref())?;
+        let keyring = Arc::new(reaching(read_keyring(config)?.ok_or(EngineError::Locked)?, token.as_ref())?);
         let reason = reason.trim();
         if reason.is_empty() || reason.len() > REASON_BYTES_MAX || reason.chars().any(char::is_control) {
             return Err(EngineError::Reason);

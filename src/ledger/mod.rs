@@ -49,7 +49,7 @@ pub use erasure::EraseError;
 pub use faults::{BUGS, Bug, plant, plant_from_environment};
 pub use files::{Files, PUBLIC, replace_file};
 pub use fsck::{Finding, Fsck, FsckReport};
-pub use opening::{Creation, Opening, Reopening};
+pub use opening::{Creation, Opening, Reopening, SignKeys};
 pub use receipt::{Receipt, Sealed};
 pub use recovery::{Obstacle, Origins};
 pub use registry::{Enrolled, Registry};
@@ -68,6 +68,7 @@ use crate::crypto::crossfoot::CrossfootError;
 use crate::crypto::keyring::{Keyring, PublicKeys, Role};
 use crate::crypto::merkle::{self, TileError};
 use crate::crypto::note::Origin;
+use crate::crypto::sign::SignError;
 use crate::domain::number::InvoiceId;
 use crate::domain::time::UnixMillis;
 use store::Store;
@@ -109,6 +110,9 @@ pub enum LedgerError {
     /// Events that cannot follow each other.
     #[error(transparent)]
     Incoherent(#[from] state::Incoherent),
+    /// The token that has the keys does not sign.
+    #[error(transparent)]
+    Unsigned(#[from] SignError),
     /// The root by the second path is another one: nothing is signed.
     #[error("the two ways to compute the root of size {size} differ; nothing was signed")]
     RootsDiffer {
@@ -135,9 +139,21 @@ pub enum LedgerError {
 }
 
 impl LedgerError {
-    /// Whether the disk is to blame, so that the same may succeed once the cause is gone.
+    /// Whether the disk, or a token, is to blame, so that the same may succeed once the cause is gone.
     pub fn is_trouble(&self) -> bool {
-        matches!(self, LedgerError::Store(error) if error.is_trouble())
+        match self {
+            LedgerError::Store(error) => error.is_trouble(),
+            LedgerError::Unsigned(_) => true,
+            _ => false,
+        }
+    }
+
+    /// What whoever submitted is told of trouble.
+    fn as_trouble(&self) -> SubmitError {
+        match self {
+            LedgerError::Unsigned(error) => SubmitError::Unsigned(error.to_string()),
+            error => SubmitError::Unavailable(error.to_string()),
+        }
     }
 
     fn broken(index: u64, reason: String) -> LedgerError {
@@ -183,6 +199,9 @@ pub enum SubmitError {
     /// The disk refuses. Whether this was logged is not known: submitted again later, it gets its first receipt if it was.
     #[error("the disk gives trouble, and writing goes on once it no longer does: {0}")]
     Unavailable(String),
+    /// The token that has the signing keys does not sign. Whether this was logged is not known, as above.
+    #[error("nothing can be signed, and writing goes on once it can: {0}")]
+    Unsigned(String),
     /// The ledger is being closed.
     #[error("the ledger is closing")]
     Closing,
@@ -236,8 +255,8 @@ struct Shared {
     ring: RwLock<Option<Arc<Keyring>>>,
     /// Why nothing may be signed, if so: since the start, or since witnesses said so.
     obstacle: OnceLock<Obstacle>,
-    /// What the disk said, until it is over. Held for as long as it takes to copy a text.
-    trouble: RwLock<Option<String>>,
+    /// What the disk, or a token, said, until it is over. Held for as long as it takes to copy a text.
+    trouble: RwLock<Option<SubmitError>>,
     /// Why nothing is signed any more, since an invariant broke.
     poisoned: OnceLock<String>,
 }
@@ -297,7 +316,7 @@ impl Shared {
             return Err(SubmitError::ReadOnly(obstacle.to_string()));
         }
         match self.trouble.read().unwrap_or_else(PoisonError::into_inner).as_ref() {
-            Some(reason) => Err(SubmitError::Unavailable(reason.clone())),
+            Some(trouble) => Err(trouble.clone()),
             None => Ok(()),
         }
     }
@@ -310,11 +329,11 @@ impl Shared {
         *self.trouble.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// Stops all writing: until the disk is well again if the disk is to blame, for good otherwise. The first reason is the one that counts.
+    /// Stops all writing: until disk or token is well again if one of them is to blame, for good otherwise. The first reason is the one that counts.
     fn stop(&self, error: &LedgerError) -> SubmitError {
         if error.is_trouble() {
             let mut trouble = self.trouble.write().unwrap_or_else(PoisonError::into_inner);
-            SubmitError::Unavailable(trouble.get_or_insert_with(|| error.to_string()).clone())
+            trouble.get_or_insert_with(|| error.as_trouble()).clone()
         } else {
             SubmitError::Poisoned(self.poisoned.get_or_init(|| error.to_string()).clone())
         }
@@ -410,6 +429,11 @@ impl Ledger {
     /// The newest published state.
     pub fn published(&self) -> Arc<Published> {
         self.shared.published()
+    }
+
+    /// Takes note that the key of an invoice or event did not sign: nothing more is decided until the keys do. Returns what to tell whoever submitted.
+    pub fn cannot_sign(&self, error: SignError) -> SubmitError {
+        self.shared.stop(&error.into())
     }
 
     /// Whether submissions are decided at all, or why not.

@@ -21,6 +21,7 @@ use crate::codec::event::{EventData, Notice};
 use crate::crypto::keyring::{Keyring, PublicKeys};
 use crate::crypto::merkle;
 use crate::crypto::note::{Checkpoint, Origin};
+use crate::crypto::sign::SignError;
 use crate::domain::time::UnixMillis;
 
 /// What a new ledger needs.
@@ -56,6 +57,9 @@ pub struct Opening {
     pub observer: Option<Observer>,
 }
 
+/// Signs what is to be said of keys, given those at hand, those that the log names, and the time at which it ends.
+pub type SignKeys<'a> = dyn Fn(&Keyring, &PublicKeys, UnixMillis) -> Result<Vec<SealedEvent>, SignError> + 'a;
+
 /// What reopening a ledger under another origin needs.
 pub struct Reopening<'a> {
     /// The ledger.
@@ -65,9 +69,9 @@ pub struct Reopening<'a> {
     /// Why, in the administrator's words.
     pub reason: String,
     /// Signs the notice with the authority's key.
-    pub sign: &'a dyn Fn(&EventData, &Keyring) -> SealedEvent,
+    pub sign: &'a dyn Fn(&EventData, &Keyring) -> Result<SealedEvent, SignError>,
     /// Signs what is said anew of keys that the log lost, if anything is: of those at hand, and as of this time the log ends.
-    pub keys: &'a dyn Fn(&Keyring, &PublicKeys, UnixMillis) -> Vec<SealedEvent>,
+    pub keys: &'a SignKeys<'a>,
 }
 
 impl Ledger {
@@ -106,7 +110,7 @@ impl Ledger {
         let lock = LockFile::beside(&home);
         let store = Store::open(&home, sizes, Access::Create)?;
         let checkpoint = Checkpoint { origin: origin.clone(), size: 0, root: merkle::EMPTY_ROOT };
-        let note = checkpoint.sign(&keyring.checkpoint().key).encode();
+        let note = checkpoint.sign_by(&keyring.checkpoint().key)?.encode();
         let mut batch = store.batch();
         batch.put::<Meta>(&ORIGIN, &origin.as_str().as_bytes().to_vec());
         batch.put::<Heads>(&0, &HeadRecord { note: note.clone(), time_ms: clock().0 });
@@ -206,8 +210,8 @@ impl Ledger {
         let previous = recovered.origins.current().clone();
         let origin = previous.succeeded_by(log_id);
         let notice = Notice { previous, size, root, lost, origin: origin.clone(), reason };
-        let event = sign(&EventData::Reopen(notice.clone()), &keyring);
-        let keys = keys(&keyring, &recovered.keys, UnixMillis(recovered.head.time_ms));
+        let event = sign(&EventData::Reopen(notice.clone()), &keyring)?;
+        let keys = keys(&keyring, &recovered.keys, UnixMillis(recovered.head.time_ms))?;
 
         let front = recovered.front(Some(&keyring));
         let shared = Arc::new(Shared::new(front, Some(Arc::clone(&keyring)), None));

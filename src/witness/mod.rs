@@ -63,7 +63,7 @@ mod tests {
     use super::*;
     use crate::crypto::merkle::{Tree, leaf_hash};
     use crate::crypto::note::{KeyType, Origin};
-    use crate::crypto::sign::{PublicKey, SigningKey};
+    use crate::crypto::sign::{Key, PublicKey, SigningKey};
 
     fn origin(id: &str) -> Origin {
         Origin::parse(&format!("log.example/{id}")).expect("an origin")
@@ -117,8 +117,9 @@ mod tests {
         let ((old, old_public), (new, new_public), (stranger, _)) = (key(&log, 1), key(&log, 2), key(&log, 3));
         let one = Checkpoint { origin: log.clone(), size: 1, root: root(&["a"]) };
         let mut note = one.sign(&old);
-        note.cosign(log.as_str(), &new);
-        note.cosign(log.as_str(), &stranger);
+        for key in [new, stranger] {
+            note.cosign(log.as_str(), &Key::File(key)).expect("signed");
+        }
         let both = AddCheckpoint { old_size: 0, proof: vec![], note, checkpoint: one };
         assert_eq!(judge(None, std::slice::from_ref(&old_public), &both), Judgement::Cosign);
         assert_eq!(judge(None, std::slice::from_ref(&new_public), &both), Judgement::Cosign);

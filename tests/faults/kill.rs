@@ -274,7 +274,7 @@ fn rotations_that_are_killed_have_happened_or_not() {
             assert_eq!(engine.ledger().obstacle(), None, "{name} {stage}");
             assert_eq!(engine.ledger().keys().len(), named + usize::from(is_logged), "{name} {stage}");
             logged(submit(&engine, &generated(Kind::Electronic, 2, 2)));
-            let rotated = engine.rotate(role, KEY_OVERLAP_MS, None, &Caller::CONSOLE).expect("rotated");
+            let rotated = engine.rotate(role, None, KEY_OVERLAP_MS, None, &Caller::CONSOLE).expect("rotated");
             assert_eq!((rotated.key_id == left, rotated.replaced == left), (!is_logged, is_logged), "{name} {stage}");
             logged(submit(&engine, &generated(Kind::Electronic, 3, 3)));
             for number in 1..=3 {

@@ -86,8 +86,8 @@ fn keyring() -> Keyring {
 #[test]
 fn the_key_file_opens_with_its_passphrase_only() {
     let file = keyfile::seal(&keyring(), "correct horse", &[6; 16], &[7; 24], KdfCost::TRIVIAL).expect("sealed");
-    assert_eq!(file.len(), 53 + 5 * 42 + 16);
-    assert_eq!(file[..13], [1, 0, 0, 0, 64, 0, 0, 0, 1, 0, 0, 0, 1]);
+    assert_eq!(file.len(), 53 + 5 * 43 + 16);
+    assert_eq!(file[..13], [2, 0, 0, 0, 64, 0, 0, 0, 1, 0, 0, 0, 1]);
     let opened = keyfile::open(&file, "correct horse").expect("opened");
     let id = InvoiceId { code: InvoiceCode::parse("1100153130").expect("a code"), number: InvoiceNumber::parse("12345678").expect("a number") };
     assert_eq!(opened.authority().key.public(), keyring().authority().key.public());
@@ -107,7 +107,7 @@ fn the_key_file_opens_with_its_passphrase_only() {
         altered[offset..offset + 4].copy_from_slice(&bytes);
         assert_eq!(keyfile::open(&altered, "correct horse").map(|_| ()), Err(KeyFileError::Cost));
     }
-    let other_version = [&[2], &file[1..]].concat();
+    let other_version = [&[3], &file[1..]].concat();
     assert!(matches!(keyfile::open(&other_version, "correct horse"), Err(KeyFileError::Layout(error)) if error.reason == DecodeReason::Version));
     let printed = format!("{:?}", keyring());
     assert!(!printed.contains("[1, 1") && !printed.contains("0101"), "{printed}");
@@ -150,7 +150,7 @@ fn public_keys_count_in_their_role_and_window() {
     let record = |until| KeyRecord::new(Role::Authority, signer.key.public(), UnixMillis(100), until).expect("a record");
     let mut keys = PublicKeys::new();
     keys.enrol(record(Some(UnixMillis(200))), 0).expect("a sound key");
-    let signature = signer.key.sign(b"message");
+    let signature = signer.key.sign(b"message").expect("signed");
     let check =
         |keys: &PublicKeys, role, time, message: &[u8]| keys.check(role, signer.key_id, UnixMillis(time), Logged::Unknown, message, &signature);
     for (role, time, message, expected) in [

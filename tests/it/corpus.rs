@@ -8,14 +8,15 @@ use std::path::{Path, PathBuf};
 use fapiao::channel::json::parse_draft;
 use fapiao::channel::{proof, qr};
 use fapiao::codec::canonical::{self, IssuerSlot};
-use fapiao::codec::event::{AnswersNotice, Event, EventData, KeyRecord, Notice, Role};
+use fapiao::codec::event::{Algorithm, AnswersNotice, Event, EventData, KeyRecord, Notice, Role};
 use fapiao::codec::leaf::{KeyId, Leaf};
 use fapiao::codec::proof::{Answer, ConsistencyProof, LogProof};
 use fapiao::crypto::add_checkpoint::AddCheckpoint;
 use fapiao::crypto::cosignature::CosigningKey;
 use fapiao::crypto::keyfile::{self, KdfCost};
+use fapiao::crypto::keyring::SecretKey;
 use fapiao::crypto::note::{Checkpoint, Host, Note, Origin, verifier_key};
-use fapiao::crypto::sign::SigningKey;
+use fapiao::crypto::sign::{PublicKey, SigningKey, TokenKey};
 use fapiao::crypto::{body, hash, merkle};
 use fapiao::domain::allotment::{Allotment, Mark, NumberRange};
 use fapiao::domain::kind::Kind;
@@ -286,10 +287,10 @@ fn of_log(add: &mut impl FnMut(&'static str, &str, Vec<u8>)) {
 
     let keyring = log_keyring();
     let signed = SignedAnswer {
-        signature: keyring.answering().key.sign(&answer.encode()),
+        signature: keyring.answering().key.sign(&answer.encode()).expect("signed"),
         key_id: keyring.answering().key_id,
         bytes: answer.encode(),
-        checkpoint: Some(checkpoint.sign(&keyring.checkpoint().key).encode()),
+        checkpoint: Some(checkpoint.sign_by(&keyring.checkpoint().key).expect("signed").encode()),
         inclusion: Some(Inclusion { index, leaf: leaf.encode(), path }),
     };
     add("answer_file", "genuine", proof::to_json(&signed, log_keys()).to_string().into_bytes());
@@ -305,6 +306,17 @@ fn of_sealed(add: &mut impl FnMut(&'static str, &str, Vec<u8>)) {
         [&numbers[..], &key.key_id().0, &[secret; 32]].concat()
     });
     add("keyfile", "keys", [1].into_iter().chain(keys).collect());
+    let public = PublicKey::parse(&SigningKey::from_seed(&[3; 32]).public()).expect("a key");
+    let in_token = SecretKey::in_token(Role::Answering, TokenKey { public, token: "token".into(), id: vec![7; 16] }).expect("a signing role");
+    let mut keys: Vec<u8> = keyring
+        .keys()
+        .iter()
+        .zip(1u8..)
+        .flat_map(|(key, secret)| [&[key.role().algorithm() as u8, key.role() as u8][..], &key.key_id().0, &[0], &[secret; 32]].concat())
+        .collect();
+    keys.extend([&[Algorithm::Ed25519 as u8, Role::Answering as u8][..], &in_token.key_id().0, &[1], &public.to_bytes()].concat());
+    keys.extend([&[5][..], b"token", &[16], &[7; 16]].concat());
+    add("keyfile", "keys_in_token", [2].into_iter().chain(keys).collect());
 
     let (salt, rest) = ([6; 16], b"what an invoice says beyond its face");
     add("body", "stored", [&[0][..], &body::seal(DATA_KEY, &NONCE, &COMMIT, &salt, rest).expect("sealed")].concat());

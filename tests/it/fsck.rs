@@ -69,7 +69,7 @@ pub(crate) fn eventful(site: &Site) -> Engine {
 /// Status events until the ledger has `size` leaves.
 pub(crate) fn fill(site: &Site, engine: &Engine, size: u64) {
     let keys = site.keyring();
-    let events = [Mark::Lost, Mark::Lifted].map(|mark| issue::status(id(Kind::Special, 1), mark, &keys, [9; 16]));
+    let events = [Mark::Lost, Mark::Lifted].map(|mark| issue::status(id(Kind::Special, 1), mark, &keys, [9; 16]).expect("signed"));
     let missing = size.saturating_sub(engine.ledger().published().size);
     let pending: Vec<_> = events.iter().cycle().zip(0..missing).map(|(event, _)| engine.ledger().submit(event.clone())).collect();
     for outcome in pending {
@@ -664,7 +664,7 @@ fn a_log_of_several_names_is_checked_under_each() {
         observer: None,
     };
     for name in [1, 2] {
-        Ledger::reopen(Reopening { opening: opening(), log_id: [name; 8], reason: "lost".to_owned(), sign: &sign, keys: &|_, _, _| Vec::new() })
+        Ledger::reopen(Reopening { opening: opening(), log_id: [name; 8], reason: "lost".to_owned(), sign: &sign, keys: &|_, _, _| Ok(Vec::new()) })
             .expect("reopened");
         let engine = site.open().expect("open");
         logged(submit(&engine, &generated(Kind::Special, 70, 70 + u32::from(name))));

@@ -30,11 +30,11 @@ fn ready() -> (Site, Engine) {
 }
 
 fn rotate(engine: &Engine, role: Role) -> Result<fapiao::engine::Rotated, EngineError> {
-    engine.rotate(role, KEY_OVERLAP_MIN_MS, None, &Caller::CONSOLE)
+    engine.rotate(role, None, KEY_OVERLAP_MIN_MS, None, &Caller::CONSOLE)
 }
 
 fn replace_stolen(engine: &Engine, role: Role) {
-    engine.rotate(role, KEY_OVERLAP_MIN_MS, Some(Withdrawal::Compromised), &Caller::CONSOLE).expect("rotated");
+    engine.rotate(role, None, KEY_OVERLAP_MIN_MS, Some(Withdrawal::Compromised), &Caller::CONSOLE).expect("rotated");
 }
 
 fn pass(site: &Site, ms: u64) {
@@ -125,12 +125,12 @@ fn a_receipt_says_nothing_of_its_own_place_after_a_theft() {
     let mut forged = FullReceipt { receipt: genuine.receipt.clone(), salt: genuine.salt };
     let Sealed::Invoice { face, rest_digest, signature } = &mut forged.receipt.sealed else { panic!("an event") };
     rest_digest[0] ^= 1;
-    *signature = thief.authority().key.sign(&hash::invoice_message(face, rest_digest));
+    *signature = thief.authority().key.sign(&hash::invoice_message(face, rest_digest)).expect("signed");
     forged.receipt.leaf.commit = hash::commit(face, rest_digest);
     let root = merkle::leaf_hash(&forged.receipt.leaf.encode());
     (forged.receipt.index, forged.receipt.size, forged.receipt.path) = (0, 1, Vec::new());
     let checkpoint = Checkpoint { origin: engine.ledger().origin().clone(), size: 1, root };
-    forged.receipt.note = checkpoint.sign(&thief.checkpoint().key).encode();
+    forged.receipt.note = checkpoint.sign_by(&thief.checkpoint().key).expect("signed").encode();
     assert_eq!(fault(&engine, &forged), AgainFault::OtherDraft, "as good as any before the theft is known");
 
     pass(&site, 1);
@@ -155,7 +155,7 @@ fn a_retired_checkpoint_key_covers_nothing_that_came_after_it() {
     let made_up = |number: u32| {
         let FullReceipt { mut receipt, salt } = receipt(&engine, number);
         let root = merkle::leaf_hash(&receipt.leaf.encode());
-        receipt.note = Checkpoint { origin: origin.clone(), size: 1, root }.sign(&retired.key).encode();
+        receipt.note = Checkpoint { origin: origin.clone(), size: 1, root }.sign_by(&retired.key).expect("signed").encode();
         (receipt.index, receipt.size, receipt.path) = (0, 1, Vec::new());
         FullReceipt { receipt, salt }
     };
@@ -165,7 +165,7 @@ fn a_retired_checkpoint_key_covers_nothing_that_came_after_it() {
     // Nor is it a head of the log.
     let head = engine.ledger().published();
     let (size, time_ms) = (head.size, head.time.0);
-    let note = Checkpoint { origin, size, root: head.root }.sign(&retired.key).encode();
+    let note = Checkpoint { origin, size, root: head.root }.sign_by(&retired.key).expect("signed").encode();
     drop(engine);
     let db = database(&site.directory());
     db.put_cf(db.cf_handle("head").expect("head"), size.to_be_bytes(), value::encode(&HeadRecord { note, time_ms })).expect("written");

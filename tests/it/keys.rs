@@ -45,11 +45,11 @@ fn ready() -> (Site, Engine) {
 }
 
 fn rotate(engine: &Engine, role: Role) -> Rotated {
-    engine.rotate(role, KEY_OVERLAP_MS, None, &Caller::CONSOLE).expect("rotated")
+    engine.rotate(role, None, KEY_OVERLAP_MS, None, &Caller::CONSOLE).expect("rotated")
 }
 
 fn replace_stolen(engine: &Engine, role: Role) -> Rotated {
-    engine.rotate(role, KEY_OVERLAP_MS, Some(Withdrawal::Compromised), &Caller::CONSOLE).expect("rotated")
+    engine.rotate(role, None, KEY_OVERLAP_MS, Some(Withdrawal::Compromised), &Caller::CONSOLE).expect("rotated")
 }
 
 fn refusal(outcome: Result<Rotated, EngineError>) -> RotationFault {
@@ -189,7 +189,7 @@ fn forged_code(engine: &Engine, thief: &Signer, number: u32, other_content: bool
         panic!("an event")
     };
     rest_digest[0] ^= u8::from(other_content);
-    let signature = thief.key.sign(&hash::invoice_message(&face, &rest_digest));
+    let signature = thief.key.sign(&hash::invoice_message(&face, &rest_digest)).expect("signed");
     qr::print_signed(engine.host(), thief.key_id, &face, &rest_digest, &signature)
 }
 
@@ -270,7 +270,7 @@ fn stolen_answering_and_checkpoint_keys_are_for_the_log_to_judge() {
 
     // A checkpoint that the thief signs now is no head of this log.
     let published = engine.ledger().published();
-    let stolen = Checkpoint { origin, size: published.size, root: published.root }.sign(&thief.key).encode();
+    let stolen = Checkpoint { origin, size: published.size, root: published.root }.sign_by(&thief.key).expect("signed").encode();
     drop(engine);
     fs::write(site.lock_path(), stolen).expect("written");
     let engine = site.open().expect("opened");
@@ -303,14 +303,17 @@ fn what_was_signed_in_time_and_comes_late_is_signed_anew() {
     assert_eq!(signed_by(&engine, late), rotated.key_id);
     sound_at(&engine, late);
     assert_eq!(holder_is_told(&engine, id(Kind::Electronic, 2)), Verdict::Genuine);
-    let event = log(issue::allot(allotment(Kind::Electronic, seller(), 200_000, 200_001), &before, [7; 16]));
+    let event = log(issue::allot(allotment(Kind::Electronic, seller(), 200_000, 200_001), &before, [7; 16]).expect("signed"));
     assert_eq!(signed_by(&engine, event), rotated.key_id);
     sound_at(&engine, event);
 
     // A stolen key ends at once, whatever its window.
     let stolen = replace_stolen(&engine, Role::Authority);
     let again = site.keyring();
-    assert_eq!(signed_by(&engine, log(issue::allot(allotment(Kind::Electronic, seller(), 200_002, 200_003), &before, [8; 16]))), stolen.key_id);
+    assert_eq!(
+        signed_by(&engine, log(issue::allot(allotment(Kind::Electronic, seller(), 200_002, 200_003), &before, [8; 16]).expect("signed"))),
+        stolen.key_id
+    );
     assert_eq!(again.authority().key_id, stolen.key_id);
     is_sound(&engine);
 }
@@ -329,7 +332,7 @@ fn key_events_that_do_not_fit_their_time_change_nothing() {
         if late {
             pass(&site, 1);
         }
-        let event = issue::event_of(&EventData::Key(record), [1; 16], &keyring);
+        let event = issue::event_of(&EventData::Key(record), [1; 16], &keyring).expect("signed");
         let answer = engine.ledger().submit(Submission::Keys { events: vec![event] }).blocking_recv().expect("an answer");
         match answer {
             Err(SubmitError::Late) if late => {}
@@ -348,11 +351,11 @@ fn what_cannot_be_rotated_or_revoked_is_refused_with_a_reason() {
     let ring = site.keyring();
     let file = fs::read(keyring_path(&site.directory())).expect("readable");
     let size = engine.ledger().published().size;
-    assert_eq!(refusal(engine.rotate(Role::Tag, KEY_OVERLAP_MS, None, by)), RotationFault::TagKey);
-    assert_eq!(refusal(engine.rotate(Role::Issuer, KEY_OVERLAP_MS, None, by)), RotationFault::IssuerKey);
-    assert_eq!(refusal(engine.rotate(Role::Data, KEY_OVERLAP_MS, Some(Withdrawal::Lost), by)), RotationFault::DataKey);
+    assert_eq!(refusal(engine.rotate(Role::Tag, None, KEY_OVERLAP_MS, None, by)), RotationFault::TagKey);
+    assert_eq!(refusal(engine.rotate(Role::Issuer, None, KEY_OVERLAP_MS, None, by)), RotationFault::IssuerKey);
+    assert_eq!(refusal(engine.rotate(Role::Data, None, KEY_OVERLAP_MS, Some(Withdrawal::Lost), by)), RotationFault::DataKey);
     for overlap in [0, KEY_OVERLAP_MIN_MS - 1, 367 * 24 * 3_600_000] {
-        assert_eq!(refusal(engine.rotate(Role::Authority, overlap, None, by)), RotationFault::Overlap);
+        assert_eq!(refusal(engine.rotate(Role::Authority, None, overlap, None, by)), RotationFault::Overlap);
     }
     let revoked = |key_id, reason| match engine.revoke_key(key_id, reason, by) {
         Ok(index) => Ok(index),
@@ -424,7 +427,7 @@ fn a_crash_between_key_file_and_log_loses_nothing() {
         assert_eq!(holder_is_told(&engine, id(Kind::Electronic, 1)), Verdict::Genuine);
         assert!(engine.invoice(id(Kind::Electronic, 1)).expect("readable").is_some());
         assert!(submit(&engine, &plain(Kind::Electronic, 3, Fen(900))).is_err());
-        assert!(engine.rotate(role, KEY_OVERLAP_MS, None, &Caller::CONSOLE).is_err());
+        assert!(engine.rotate(role, None, KEY_OVERLAP_MS, None, &Caller::CONSOLE).is_err());
         drop(engine);
         let output = site.program(&["doctor", "--json"]).output().expect("run");
         let said: Value = serde_json::from_slice(&output.stdout).expect("JSON");
@@ -461,13 +464,16 @@ fn a_full_key_file_gives_up_the_oldest_key_that_counts_no_more() {
     let (site, engine) = ready();
     let rotations = KEYRING_KEYS_MAX - site.keyring().keys().len();
     for _ in 0..rotations {
-        engine.rotate(Role::Answering, KEY_OVERLAP_MIN_MS, None, &Caller::CONSOLE).expect("rotated");
+        engine.rotate(Role::Answering, None, KEY_OVERLAP_MIN_MS, None, &Caller::CONSOLE).expect("rotated");
         pass(&site, 1);
     }
-    assert!(matches!(engine.rotate(Role::Answering, KEY_OVERLAP_MIN_MS, None, &Caller::CONSOLE), Err(EngineError::NewKeys(_))), "all count still");
+    assert!(
+        matches!(engine.rotate(Role::Answering, None, KEY_OVERLAP_MIN_MS, None, &Caller::CONSOLE), Err(EngineError::NewKeys(_))),
+        "all count still"
+    );
     pass(&site, KEY_OVERLAP_MIN_MS);
     let first = site.keyring().keys()[1].key_id();
-    engine.rotate(Role::Answering, KEY_OVERLAP_MIN_MS, None, &Caller::CONSOLE).expect("rotated");
+    engine.rotate(Role::Answering, None, KEY_OVERLAP_MIN_MS, None, &Caller::CONSOLE).expect("rotated");
     let ring = site.keyring();
     assert_eq!(ring.keys().len(), KEYRING_KEYS_MAX);
     assert!(ring.keys().iter().all(|key| key.key_id() != first));
@@ -610,12 +616,13 @@ fn the_page_about_keys_runs_as_it_stands() {
     let said = String::from_utf8_lossy(&stdout).into_owned();
     assert!(status.success(), "said: {said}\n{}", String::from_utf8_lossy(&stderr));
     for (text, times) in
-        [("已轮换 rotated: the ", 4), ("已吊销 is revoked: compromised", 1), ("已吊销 revoked: what ", 1), ("keys_older", 1), ("账本完好 sound", 1)]
+        [("已轮换 rotated: the ", 6), ("已吊销 is revoked: compromised", 1), ("已吊销 revoked: what ", 1), ("keys_older", 1), ("账本完好 sound", 1)]
     {
         assert_eq!(said.matches(text).count(), times, "{text}: {said}");
     }
     let announced: Value = serde_json::from_slice(&fs::read(directory.path().join("announced.json")).expect("written")).expect("JSON");
-    assert_eq!(keys::parse(&announced["keys"]).expect("keys").len(), 3 + 4);
+    assert_eq!(keys::parse(&announced["keys"]).expect("keys").len(), 3 + 6);
+    assert!(said.contains("密码机 token \"fapiao\", CKA_ID "), "{said}");
 }
 
 #[test]

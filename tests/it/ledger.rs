@@ -261,7 +261,7 @@ fn while_a_commit_is_held(stage: Stage) {
     let (a, r) = (id(Kind::Ordinary, 1), id(Kind::Ordinary, 2));
     let begin = |draft: &Value| engine.begin(&parse_draft(draft.to_string().as_bytes()).expect("JSON"), false).expect("begun").expect("no fault");
     let hand_in = |submission: Submission| engine.ledger().submit(submission);
-    let void = |id| hand_in(issue::void(id, Some(vec![seller()]), today(), &keys, [1; 16]));
+    let void = |id| hand_in(issue::void(id, Some(vec![seller()]), today(), &keys, [1; 16]).expect("signed"));
 
     gate.hold(stage);
     let issued = begin(&original);
@@ -276,8 +276,8 @@ fn while_a_commit_is_held(stage: Stage) {
     let void_red = void(r);
     let void_after = void(a);
     let red_after = begin(&red(&original, 4, yuan(100), yuan(13)));
-    let blank_void = hand_in(issue::allotment_status(range(Kind::Ordinary, 1, 9), Mark::BlankVoid, &keys, [2; 16]));
-    let new_numbers = hand_in(issue::allot(allotment(Kind::Ordinary, seller(), 200_000, 200_009), &keys, [3; 16]));
+    let blank_void = hand_in(issue::allotment_status(range(Kind::Ordinary, 1, 9), Mark::BlankVoid, &keys, [2; 16]).expect("signed"));
+    let new_numbers = hand_in(issue::allot(allotment(Kind::Ordinary, seller(), 200_000, 200_009), &keys, [3; 16]).expect("signed"));
     let on_new_numbers = begin(&plain(Kind::Ordinary, 200_001, yuan(5)));
 
     // Readers see the size before commit n, and nothing of it.

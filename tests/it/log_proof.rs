@@ -119,7 +119,11 @@ fn a_tampered_proof_of_inclusion_does_not_hold() {
         ("leaf cut", LogProof { extra: Some(other_leaf[1..].to_vec()), ..good.clone() }, LogProofFault::Leaf),
         ("note root", LogProof { checkpoint: with_root(&good.checkpoint, [1; 32]), ..good.clone() }, unsigned.clone()),
         ("note signature", LogProof { checkpoint: with_signature(&good.checkpoint), ..good.clone() }, unsigned.clone()),
-        ("key of another role", LogProof { checkpoint: signed.sign(&keyring.answering().key).encode(), ..good.clone() }, unsigned),
+        (
+            "key of another role",
+            LogProof { checkpoint: signed.sign_by(&keyring.answering().key).expect("signed").encode(), ..good.clone() },
+            unsigned,
+        ),
     ] {
         assert_eq!(verify_inclusion(&proof.encode(), None, &engine.ledger().keys()), Err(fault), "{what}");
     }
@@ -305,7 +309,8 @@ fn a_reopened_log_continues_another_origin_and_both_are_named() {
     let keys = written(&site, "keys.json", &keys::to_json(&engine.ledger().keys()).to_string());
     let good = consistency(&engine, 20, 30);
     let reopened = Origin::new(&Host::parse("fapiao.example").expect("a host"), [9; 8]);
-    let newer = Checkpoint { origin: reopened.clone(), ..checkpoint(&good.newer) }.sign(&site.keyring().checkpoint().key).encode();
+    let newer =
+        Checkpoint { origin: reopened.clone(), ..checkpoint(&good.newer) }.sign_by(&site.keyring().checkpoint().key).expect("signed").encode();
     let file = written(&site, "proof", &ConsistencyProof { newer, ..good }.encode());
     let (status, said) = check(&file, Some(&keys), &[]);
     let named = format!("the origins differ: {reopened} continues {}", engine.ledger().origin());

@@ -50,6 +50,7 @@ mod second_implementation;
 mod streaming;
 mod support;
 mod tls;
+mod token;
 mod vectors;
 mod verify;
 mod witness;

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use crate::house::root;
 use crate::support::PASSPHRASE;
 use crate::support::http::Client;
+use crate::support::of_file;
 use crate::support::server::{Running, Server};
 use crate::witness::{Watcher, wait_for, watched};
 
@@ -94,7 +95,7 @@ impl Log {
         let newest = checkpoint(&cosigned());
         assert!(newest.size > 256);
         let proxy = Proxy::before(server.running.address);
-        let key = SigningKey::from_seed(&server.site.keyring().checkpoint().key.seed());
+        let key = of_file(&server.site.keyring().checkpoint().key);
         Log { server, witness: watcher.cosigner.encode(), watcher, _witness: witness, proxy, kept, newest, key }
     }
 

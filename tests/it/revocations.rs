@@ -11,7 +11,7 @@ use fapiao::codec::revocations::{RevocationList, SignedList};
 use fapiao::crypto::hash;
 use fapiao::crypto::keyring::{KeyRecord, PublicKeys, Role};
 use fapiao::crypto::note::Origin;
-use fapiao::crypto::sign::SigningKey;
+use fapiao::crypto::sign::{SignError, SigningKey};
 use fapiao::domain::allotment::Mark;
 use fapiao::domain::kind::Kind;
 use fapiao::domain::money::Fen;
@@ -215,9 +215,9 @@ fn offline_it_is_told_what_can_be_told() {
     // A list by somebody else, and one of which a bit was changed.
     let stranger = SigningKey::from_seed(&[9; 32]);
     let record = KeyRecord::new(Role::Authority, stranger.public(), UnixMillis(0), None).expect("a key");
-    let theirs = list.list.clone().signed(record.key_id(), |message| stranger.sign(message));
+    let theirs = list.list.clone().signed(record.key_id(), |message| Ok::<_, SignError>(stranger.sign(message))).expect("signed");
     assert_eq!(check(&good, keys, Some(&theirs), at(0), HOUR), Finding::UpdateKeys);
-    let claimed = list.list.clone().signed(list.key_id, |message| stranger.sign(message));
+    let claimed = list.list.clone().signed(list.key_id, |message| Ok::<_, SignError>(stranger.sign(message))).expect("signed");
     assert_eq!(check(&good, keys, Some(&claimed), at(0), HOUR), Finding::ListForged);
     assert_eq!(check(&good, &PublicKeys::new(), Some(&list), at(0), HOUR), Finding::UpdateKeys);
 }
@@ -230,8 +230,9 @@ fn list_of(tokens: Vec<u64>) -> SignedList {
     let list = RevocationList::new(origin(), 77, [5; 32], UnixMillis(1_000), UnixMillis(2_000), tokens).expect("few");
     list.signed(KeyId([3; 8]), |message| {
         let digest = hash::sha256(&[message]);
-        [digest, digest].concat().try_into().expect("64 bytes")
+        Ok::<_, SignError>([digest, digest].concat().try_into().expect("64 bytes"))
     })
+    .expect("signed")
 }
 
 /// Tokens as hashes make them, and in heaps, at both ends, next to each other.

@@ -22,6 +22,7 @@ use tempfile::TempDir;
 use zeroize::Zeroizing;
 
 use crate::support::{PASSPHRASE, copy_tree, database, flip, logged, seller, submit, table_files, tree_bytes};
+use crate::token;
 
 const PAGE: &str = include_str!("../../src/manual/runbook.md");
 
@@ -73,6 +74,10 @@ impl Desk {
         for (name, file) in [("FAPIAO_URL", "url"), ("FAPIAO_TOKEN", "token")] {
             bash.env(name, fs::read_to_string(self.path(file)).unwrap_or_default());
         }
+        if self.path("softhsm2.conf").exists() {
+            bash.env("SOFTHSM2_CONF", self.path("softhsm2.conf")).env("FAPIAO_PKCS11_MODULE", token::module());
+            bash.env("FAPIAO_PKCS11_TOKEN", token::LABEL).env("FAPIAO_PIN_FILE", self.path("pin"));
+        }
         bash
     }
 
@@ -111,6 +116,7 @@ impl Desk {
     #[track_caller]
     fn is_well(&self, heading: &str) {
         assert_eq!(self.doctor(), BTreeSet::new(), "{heading}");
+        self.issue(900..=900);
         let engine = Engine::open(self.config()).expect("a ledger");
         let receipts = fs::read_to_string(self.path("receipts.jsonl")).expect("receipts");
         let codes: Vec<String> =
@@ -119,7 +125,6 @@ impl Desk {
         for code in codes {
             assert_eq!(engine.verify(&question::of_qr(&code)).expect("an answer").verdict, Verdict::Genuine, "{heading}");
         }
-        logged(submit(&engine, &serde_json::from_str(&draft(900)).expect("JSON")));
         assert_eq!(engine.fsck(&|_, _| ()).expect("a report").findings, [], "{heading}");
     }
 }
@@ -193,7 +198,7 @@ const COPIES: [Situation; 12] = [
 ];
 
 /// What breaks.
-const DAMAGE: [Situation; 12] = [
+const DAMAGE: [Situation; 13] = [
     ("A file of the database was changed or is damaged", Some("unreadable"), |desk| {
         desk.says("fapiao ledger backup --data ledger --to backups");
         let manifest = file_of(&desk.path("ledger/db"), "MANIFEST-");
@@ -245,6 +250,11 @@ const DAMAGE: [Situation; 12] = [
             "cp ledger/keys/keyring older.keys; fapiao keys rotate --data ledger --role authority; fapiao ledger backup --data ledger --to backups",
         );
         desk.says("cp older.keys ledger/keys/keyring");
+    }),
+    ("The token with the signing keys does not sign", Some("token_away"), |desk| {
+        token::new_token(desk.root.path());
+        fs::write(desk.path("pin"), token::PIN).expect("writable");
+        desk.says("for role in authority checkpoint; do fapiao keys rotate --data ledger --pkcs11 --role $role; done; mv tokens tokens.aside");
     }),
     ("The key file or its passphrase is lost", Some("keys_missing"), |desk| {
         fs::remove_file(desk.path("ledger/keys/keyring")).expect("removed");

@@ -19,7 +19,7 @@ use fapiao::codec::revocations::RevocationList;
 use fapiao::crypto::keyring::Keyring;
 use fapiao::crypto::merkle::{self, Tree};
 use fapiao::crypto::note::{Checkpoint, Host, Note, Origin};
-use fapiao::crypto::sign::{PublicKey, SigningKey};
+use fapiao::crypto::sign::{PublicKey, SignError, SigningKey};
 use fapiao::crypto::{hash, sign};
 use fapiao::domain::allotment::{Allotment, Mark, NumberRange};
 use fapiao::domain::invoice::Face;
@@ -34,6 +34,7 @@ use fapiao::ledger::Submission;
 use serde_json::{Value, json};
 
 use crate::fixtures::{date, drafts, judge_with};
+use crate::support::of_file;
 
 /// As long as a host may be.
 const HOST: &str = "cha-yan.example.gov.cn:65535";
@@ -160,7 +161,7 @@ fn make(name: &str, accepted: Accepted, check_code: CheckCode) -> Made {
         None => (sealed.rest_digest, sealed.commit, sealed.signature),
         Some(_) => {
             let rest_digest = hash::rest_digest(&random.salt, &rest);
-            let signature = keys.authority().key.sign(&hash::invoice_message(&face_bytes, &rest_digest));
+            let signature = keys.authority().key.sign(&hash::invoice_message(&face_bytes, &rest_digest)).expect("signed");
             (rest_digest, hash::commit(&face_bytes, &rest_digest), signature)
         }
     };
@@ -303,7 +304,7 @@ fn revocation_vectors() -> Vec<Vector> {
         let (made, next) = (UnixMillis(1_600_000_000_000), UnixMillis(1_600_003_600_000));
         let tokens = commits.iter().map(hash::revocation_token).collect();
         let list = RevocationList::new(origin.clone(), 77, fixed("root", "revocations"), made, next, tokens).expect("few");
-        let signed = list.signed(key_id, |message| key.sign(message));
+        let signed = list.signed(key_id, |message| Ok::<_, SignError>(key.sign(message))).expect("signed");
         let request = json!({
             "op": "revocations", "commits": commits.iter().map(hex).collect::<Vec<_>>(), "origin": origin.as_str(), "size": 77,
             "root": hex(fixed("root", "revocations")), "made": made.0, "next": next.0, "key_id": key_id.to_string(), "seed": hex(seed),
@@ -356,7 +357,7 @@ fn event_vectors() -> Vec<Vector> {
     for (at, data) in events().iter().enumerate() {
         let name = format!("event {at}");
         let salt: [u8; 16] = short(fixed("event salt", &name));
-        let sealed = issue::event_of(data, salt, &keyring("events"));
+        let sealed = issue::event_of(data, salt, &keyring("events")).expect("signed");
         let number = data.event().number();
         let request = json!({ "op": "event", "event": number, "data": event_json(data), "salt": hex(salt), "authority_seed": hex(fixed("authority", "events")) });
         let reply = json!({ "data": hex(&sealed.data), "commit": hex(sealed.commit), "signature": hex(sealed.signature) });
@@ -430,7 +431,7 @@ fn checkpoint(size: u64) -> Checkpoint {
 
 fn checkpoint_vectors() -> Vec<Vector> {
     let mut vectors = Vec::new();
-    let key = &keyring("log").checkpoint().key.clone();
+    let key = &of_file(&keyring("log").checkpoint().key);
     let public = PublicKey::parse(&key.public()).expect("a key");
     let origin = Origin::parse(ORIGIN).expect("an origin");
     for size in [0, 1, 300, u64::MAX] {
@@ -507,7 +508,7 @@ fn answer_vectors() -> Vec<Vector> {
             "remaining": answer.remaining.map(|(amount, tax)| json!({ "amount": amount.to_string(), "tax": tax.to_string() })),
             "seed": hex(fixed("answering", "log")),
         });
-        let signature = keyring("log").answering().key.sign(&bytes);
+        let signature = keyring("log").answering().key.sign(&bytes).expect("signed");
         vector(name, request, json!({ "answer": hex(&bytes), "signature": hex(signature) }))
     };
     let typed = |date, amount, check| proof::Query::Typed {

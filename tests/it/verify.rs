@@ -387,7 +387,7 @@ fn an_unknown_number_is_not_found() {
 
 /// A signed code with this key id and these parts, signed by `signer`.
 fn forge(engine: &Engine, key_id: KeyId, face: &[u8], rest_digest: &[u8; 32], signer: &Signer) -> String {
-    let signature = signer.key.sign(&hash::invoice_message(face, rest_digest));
+    let signature = signer.key.sign(&hash::invoice_message(face, rest_digest)).expect("signed");
     qr::print_signed(engine.host(), key_id, face, rest_digest, &signature)
 }
 

@@ -41,7 +41,12 @@ pub(super) async fn issue(mut request: Request) -> Handled {
     let Ok(_waiting) = site.submissions.try_acquire() else {
         return Err(problem::busy("同时提交过多", "too many submissions at a time").into());
     };
-    let done = match site.engine.begin_as(&draft, false, &request.caller)? {
+    let begun = if site.engine.signs_by_token() {
+        request.blocking(move |engine, by| engine.begin_as(&draft, false, by)).await??
+    } else {
+        site.engine.begin_as(&draft, false, &request.caller)?
+    };
+    let done = match begun {
         Ok(pending) => pending.outcome().await?,
         Err(done) => done,
     };

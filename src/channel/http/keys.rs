@@ -12,7 +12,7 @@ use crate::channel::keys as render;
 use crate::channel::problem::{Kind, Problem};
 use crate::codec::event::Withdrawal;
 use crate::codec::leaf::KeyId;
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, EngineError, KeyPlace};
 use crate::limits::KEY_OVERLAP_MS;
 
 /// `GET /v1/keys`.
@@ -26,6 +26,7 @@ pub(super) fn list(request: &Request) -> Reply {
 #[serde(deny_unknown_fields)]
 struct RotateBody {
     role: String,
+    place: Option<String>,
     overlap_seconds: Option<u32>,
     revoke: Option<String>,
 }
@@ -44,10 +45,19 @@ pub(super) async fn rotate(mut request: Request) -> Handled {
     let role = render::role(&body.role).ok_or_else(|| {
         malformed("role", "应为 authority、answering、checkpoint、data", "one of authority, answering, checkpoint, data; the tag key never rotates")
     })?;
+    let place = match &body.place {
+        Some(name) => Some(
+            KeyPlace::ALL
+                .into_iter()
+                .find(|place| place.name() == name)
+                .ok_or_else(|| malformed("place", "应为 file、token", "one of file, token"))?,
+        ),
+        None => None,
+    };
     let overlap_ms = body.overlap_seconds.map_or(KEY_OVERLAP_MS, |seconds| u64::from(seconds) * 1_000);
     let revoke = body.revoke.as_deref().map(|name| reason("revoke", name)).transpose()?;
     let rotated = request.blocking(move |engine, by| {
-        let rotated = engine.rotate(role, overlap_ms, revoke, by)?;
+        let rotated = engine.rotate(role, place, overlap_ms, revoke, by)?;
         publish(engine);
         Ok::<_, EngineError>(rotated)
     });

@@ -568,6 +568,7 @@ fn schemas() -> Value {
             "type": "object", "additionalProperties": false, "required": ["role"],
             "properties": {
                 "role": { "enum": ["authority", "answering", "checkpoint", "data"] },
+                "place": { "enum": ["file", "token", null], "description": "Where the new key is to lie; unless told otherwise, where the replaced one does" },
                 "overlap_seconds": {
                     "type": ["integer", "null"], "minimum": KEY_OVERLAP_MIN_MS / 1_000, "maximum": KEY_OVERLAP_MAX_MS / 1_000,
                     "description": "How long the replaced key goes on to count; a day unless told otherwise",

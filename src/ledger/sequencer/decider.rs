@@ -104,7 +104,7 @@ impl Decider {
         !self.pending.waiters.is_empty()
     }
 
-    /// Whether the disk gave trouble that is not over.
+    /// Whether the disk, or a token, gave trouble that is not over.
     pub(super) fn in_trouble(&self) -> bool {
         self.tools.shared.in_trouble()
     }
@@ -150,7 +150,7 @@ impl Decider {
             if let (Event::Key, Seal::Event(event)) = (leaf.event, &seal) {
                 self.enrol(index, &event.data)?;
             }
-            let (leaf, seal) = self.signed_by_key_in_force(index, leaf, seal);
+            let (leaf, seal) = self.signed_by_key_in_force(index, leaf, seal)?;
             let bytes = leaf.encode();
             state::fold(self, index, &leaf, &seal)?;
             if planted(Bug::ApplyTwice) {
@@ -204,23 +204,23 @@ impl Decider {
     }
 
     /// What was signed before its key was replaced, and comes after the end of that key, is signed anew: its submitter has no part in rotations.
-    fn signed_by_key_in_force(&self, index: u64, leaf: Leaf, seal: Seal) -> (Leaf, Seal) {
+    fn signed_by_key_in_force(&self, index: u64, leaf: Leaf, seal: Seal) -> Result<(Leaf, Seal), LedgerError> {
         let counts = self.keys.get(leaf.key_id).is_some_and(|key| key.counts_at(UnixMillis(leaf.time_ms), Logged::At(index)));
         if counts || !self.keys.names(Role::Authority) {
-            return (leaf, seal);
+            return Ok((leaf, seal));
         }
         let authority = self.keyring.authority();
         let seal = match seal {
             Seal::Invoice(invoice) => {
-                let signature = authority.key.sign(&hash::invoice_message(&invoice.face, &invoice.rest_digest));
+                let signature = authority.key.sign(&hash::invoice_message(&invoice.face, &invoice.rest_digest))?;
                 Seal::Invoice(InvoiceSeal { signature, ..invoice })
             }
             Seal::Event(event) => {
-                let signature = authority.key.sign(&hash::event_message(leaf.event, &event.salt, &event.data));
+                let signature = authority.key.sign(&hash::event_message(leaf.event, &event.salt, &event.data))?;
                 Seal::Event(EventSeal { signature, ..event })
             }
         };
-        (Leaf { key_id: authority.key_id, ..leaf }, seal)
+        Ok((Leaf { key_id: authority.key_id, ..leaf }, seal))
     }
 
     /// Closes the open frame and gives it to be committed; if nothing in it needs a commit, its waiters are answered at once.
@@ -230,19 +230,19 @@ impl Decider {
         let mut pending = std::mem::replace(&mut self.pending, next);
         pending.touched.sort_unstable();
         pending.touched.dedup();
-        let root = match self.tools.shared.may_write() {
+        let signed = match self.tools.shared.may_write() {
             Ok(()) if pending.entries.is_empty() => {
                 for (reply, outcome) in pending.waiters {
                     answer(reply, Ok(outcome));
                 }
                 return None;
             }
-            Ok(()) => agreed_root(&self.tree, &self.crossfoot).map_err(|error| self.tools.shared.stop(&error)),
+            Ok(()) => agreed_root(&self.tree, &self.crossfoot).and_then(|root| self.sign(size, root)).map_err(|error| self.tools.shared.stop(&error)),
             // The commit before this frame failed, and with it the state that all of this was decided on.
             Err(error) => Err(error),
         };
-        match root {
-            Ok(root) => Some(self.sign(pending, size, root)),
+        match signed {
+            Ok((note, root)) => Some(self.work(pending, note, root)),
             Err(error) => {
                 for (reply, _) in pending.waiters {
                     answer(reply, Err(error.clone()));
@@ -259,21 +259,24 @@ impl Decider {
         entries.extend(keys.into_iter().map(|event| decide::unplaced(Event::Key, None, None, [0; 32], event)));
         let size = index + entries.len() as u64;
         self.place(entries, index, (self.tools.clock)())?;
-        let root = agreed_root(&self.tree, &self.crossfoot)?;
+        let (note, root) = self.sign(size, agreed_root(&self.tree, &self.crossfoot)?)?;
         let pending = std::mem::replace(&mut self.pending, Pending::new(1, size));
-        Ok(self.sign(pending, size, root))
+        Ok(self.work(pending, note, root))
     }
 
-    fn sign(&self, pending: Pending, size: u64, root: merkle::Hash) -> Work {
+    fn sign(&self, size: u64, root: merkle::Hash) -> Result<(String, merkle::Hash), LedgerError> {
         let checkpoint = Checkpoint { origin: self.tools.signer.origin.clone(), size, root };
-        let note = self.keyring.sign_checkpoint(&checkpoint, &self.keys, self.time).encode();
+        Ok((self.keyring.sign_checkpoint(&checkpoint, &self.keys, self.time)?.encode(), root))
+    }
+
+    fn work(&self, pending: Pending, note: String, root: merkle::Hash) -> Work {
         let keys = pending.rekeyed.then(|| (Arc::clone(&self.keys), Arc::clone(&self.keyring)));
         let frame = Frame { first_index: pending.first_index, entries: pending.entries, tiles: pending.tiles, note, root, time_ms: self.time.0 };
         let edge = Arc::new(self.tree.right_edge());
         Work { number: pending.number, frame, edge, touched: pending.touched, waiters: pending.waiters, keys }
     }
 
-    /// Tries to go on after trouble with the disk. If that fails because of the disk, it is tried again later.
+    /// Tries to go on after trouble with the disk or a token. If that fails because of it, it is tried again later.
     pub(super) fn try_resume(&mut self) {
         if let Err(error) = self.resume() {
             // Trouble keeps its first reason until it is over; anything else is a broken invariant and stops the ledger for good.
@@ -281,9 +284,13 @@ impl Decider {
         }
     }
 
-    /// Opens the database anew and goes on from what is on disk, as after a crash.
+    /// Opens the database anew and goes on from what is on disk, as after a crash: of what was decided meanwhile nothing was signed.
     fn resume(&mut self) -> Result<(), LedgerError> {
         let Tools { store, shared, lock, .. } = &self.tools;
+        // First, so that the database is left alone while a token is away; by the keys of what is published, since nothing newer came of the others.
+        if let Some(Ok(in_use)) = shared.keyring(&Arc::clone(&shared.front().keys)) {
+            in_use.try_to_sign()?;
+        }
         store.home().probe(lock.path())?;
         store.reopen()?;
         let recovered = recovery::recover(store, Some(&self.keyring))?;

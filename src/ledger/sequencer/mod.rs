@@ -8,7 +8,7 @@
 //! Whatever was decided on unpublished state is answered with the frame that publishes it, refusals too: nobody learns of a state that a power
 //! cut could still take back.
 //!
-//! When the disk gives trouble, everybody under way is told so, nothing more is decided, and the decider tries again and again to open the database
+//! When the disk, or a token that signs, gives trouble, everybody under way is told so, nothing more is decided, and the decider tries again and again to open the database
 //! anew. Once that works it goes on from what is on disk, through the same recovery as after a crash.
 
 mod committer;
@@ -116,9 +116,11 @@ fn decide(mut decider: Decider, jobs: &Receiver<Job>, work: &Sender<decider::Wor
                 Err(RecvTimeoutError::Disconnected) => open = false,
             }
         } else if open {
-            match jobs.recv() {
+            // Trouble with a token is found where invoices are signed, above, and then nobody submits anything.
+            match jobs.recv_timeout(RESUME_EVERY) {
                 Ok(job) => decider.take(job),
-                Err(_) => open = false,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => open = false,
             }
         }
     }

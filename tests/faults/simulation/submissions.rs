@@ -93,12 +93,15 @@ impl Submissions {
         let keyring = Arc::clone(&sealer.keyring);
         let keys = [(Role::Authority, keyring.authority()), (Role::Answering, keyring.answering()), (Role::Checkpoint, keyring.checkpoint())];
         let keys = keys.map(|(role, signer)| KeyRecord::new(role, signer.key.public(), today().start(), None).expect("a key"));
-        let keys =
-            keys.into_iter().map(|key| Submission::Keys { events: vec![issue::event_of(&EventData::Key(key), sealer.salt(), &keyring)] }).collect();
+        let keys = keys
+            .into_iter()
+            .map(|key| Submission::Keys { events: vec![issue::event_of(&EventData::Key(key), sealer.salt(), &keyring).expect("signed")] })
+            .collect();
 
-        let mut allotments: Vec<_> = KINDS.map(|kind| issue::allot(allotment(kind, seller(), 1, NUMBERS - 1), &keyring, sealer.salt())).into();
-        allotments.push(issue::allot(allotment(Kind::Ordinary, other_seller(), NUMBERS, NUMBERS), &keyring, sealer.salt()));
-        allotments.push(issue::allot(allotment(Kind::Ordinary, seller(), *LONG.start(), *LONG.end()), &keyring, sealer.salt()));
+        let mut allotments: Vec<_> =
+            KINDS.map(|kind| issue::allot(allotment(kind, seller(), 1, NUMBERS - 1), &keyring, sealer.salt()).expect("signed")).into();
+        allotments.push(issue::allot(allotment(Kind::Ordinary, other_seller(), NUMBERS, NUMBERS), &keyring, sealer.salt()).expect("signed"));
+        allotments.push(issue::allot(allotment(Kind::Ordinary, seller(), *LONG.start(), *LONG.end()), &keyring, sealer.salt()).expect("signed"));
         // Overlapping ones, the same again, and one of a type that the code is not of.
         let odd = [
             (Kind::Ordinary, seller(), 3, 9),
@@ -107,7 +110,8 @@ impl Submissions {
             (Kind::Special, other_seller(), NUMBERS, NUMBERS),
             (Kind::Electronic, other_seller(), NUMBERS, NUMBERS + 2),
         ];
-        let odd_allotments = odd.map(|(kind, to, first, last)| issue::allot(allotment(kind, to, first, last), &keyring, sealer.salt())).into();
+        let odd_allotments =
+            odd.map(|(kind, to, first, last)| issue::allot(allotment(kind, to, first, last), &keyring, sealer.salt()).expect("signed")).into();
 
         let (mut issues, mut reds, mut voids, mut statuses) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for kind in KINDS {
@@ -126,10 +130,10 @@ impl Submissions {
                 issues.push(sealer.issue(&foreign));
                 let number = id(kind, number);
                 for (caller, on) in [(Some(seller()), today()), (None, today()), (Some(other_seller()), today()), (None, day("2019-12-02"))] {
-                    voids.push(issue::void(number, caller.map(|seller| vec![seller]), on, &keyring, sealer.salt()));
+                    voids.push(issue::void(number, caller.map(|seller| vec![seller]), on, &keyring, sealer.salt()).expect("signed"));
                 }
                 for mark in [Mark::Lost, Mark::Stolen, Mark::Abnormal, Mark::Lifted] {
-                    statuses.push(issue::status(number, mark, &keyring, sealer.salt()));
+                    statuses.push(issue::status(number, mark, &keyring, sealer.salt()).expect("signed"));
                 }
             }
         }
@@ -150,7 +154,7 @@ impl Submissions {
             [(Kind::Ordinary, 1, 2), (Kind::Ordinary, 2, 4), (Kind::Ordinary, 5, 6), (Kind::Special, 4, 5), (Kind::Electronic, 1, 5)]
         {
             for mark in [Mark::Lost, Mark::Stolen, Mark::BlankVoid, Mark::Lifted] {
-                range_marks.push(issue::allotment_status(range(kind, first, last), mark, &keyring, sealer.salt()));
+                range_marks.push(issue::allotment_status(range(kind, first, last), mark, &keyring, sealer.salt()).expect("signed"));
             }
         }
         let long = LONG.map(|number| sealer.issue(&plain(Kind::Ordinary, number, AMOUNTS[0]))).collect();

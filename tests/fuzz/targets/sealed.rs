@@ -29,15 +29,16 @@ pub const SALT: [u8; 16] = [6; 16];
 pub const NONCE: [u8; 24] = [7; 24];
 /// As little as Argon2id can cost: what is tested is not how it is derived.
 const COST: KdfCost = KdfCost { memory_kib: 8, passes: 1, lanes: 1 };
-/// Length of a key in a key file.
+/// Length of a key in a key file of version 1.
 const KEY_LEN: usize = 42;
 
-/// First byte: 0, then a key file; else the keys in one. Planted: a last key that is cut short is passed over.
+/// First byte: 0, then a key file; 2, then the keys in one; else those in one of version 1. Planted: a last key that is cut short is passed over.
 pub fn keyfile(input: &[u8], subject: Subject) -> bool {
     match input.split_first() {
         None => false,
         Some((0, file)) => is_affordable(file) && opens(file, subject),
-        Some((_, keys)) => opens(&seal_keys(keys), subject),
+        Some((2, keys)) => opens(&seal_keys(2, keys), subject),
+        Some((_, keys)) => opens(&seal_keys(1, keys), subject),
     }
 }
 
@@ -53,7 +54,7 @@ fn opens(file: &[u8], subject: Subject) -> bool {
     let opened = match keyfile::open(file, PASSPHRASE) {
         Err(KeyFileError::Layout(error)) if subject.is_planted() && error.reason == DecodeReason::Truncated => {
             let whole = file.len().saturating_sub(53 + 16) / KEY_LEN * KEY_LEN;
-            open_keys(file).and_then(|keys| keyfile::open(&seal_keys(&keys[..whole]), PASSPHRASE).ok())
+            open_keys(file).and_then(|keys| keyfile::open(&seal_keys(1, &keys[..whole]), PASSPHRASE).ok())
         }
         opened => opened.ok(),
     };
@@ -61,8 +62,14 @@ fn opens(file: &[u8], subject: Subject) -> bool {
     let number = |at: usize| u32::from_be_bytes(file[at..at + 4].try_into().expect("4 bytes"));
     let cost = KdfCost { memory_kib: number(1), passes: number(5), lanes: number(9) };
     let (salt, nonce) = (file[13..29].try_into().expect("16 bytes"), file[29..53].try_into().expect("24 bytes"));
-    assert_eq!(keyfile::seal(&keyring, PASSPHRASE, salt, nonce, cost).as_deref(), Ok(file));
-    assert_eq!(file.len(), 53 + keyring.keys().len() * KEY_LEN + 16);
+    let again = keyfile::seal(&keyring, PASSPHRASE, salt, nonce, cost).expect("sealed");
+    if file[0] == 1 {
+        // It is written as the version after it.
+        assert_eq!(file.len(), 53 + keyring.keys().len() * KEY_LEN + 16);
+        assert_eq!(again.len(), file.len() + keyring.keys().len());
+    } else {
+        assert_eq!(again, file);
+    }
     true
 }
 
@@ -78,19 +85,19 @@ fn file_cipher() -> XChaCha20Poly1305 {
     XChaCha20Poly1305::new(&Key::from(*derived))
 }
 
-fn file_header() -> Vec<u8> {
-    [&[1][..], &COST.memory_kib.to_be_bytes(), &COST.passes.to_be_bytes(), &COST.lanes.to_be_bytes(), &SALT, &NONCE].concat()
+fn file_header(version: u8) -> Vec<u8> {
+    [&[version][..], &COST.memory_kib.to_be_bytes(), &COST.passes.to_be_bytes(), &COST.lanes.to_be_bytes(), &SALT, &NONCE].concat()
 }
 
-fn seal_keys(keys: &[u8]) -> Vec<u8> {
-    let header = file_header();
+fn seal_keys(version: u8, keys: &[u8]) -> Vec<u8> {
+    let header = file_header(version);
     let sealed = file_cipher().encrypt(&XNonce::from(NONCE), Payload { msg: keys, aad: &header }).expect("sealed");
     [header, sealed].concat()
 }
 
 fn open_keys(file: &[u8]) -> Option<Vec<u8>> {
-    let sealed = file.strip_prefix(&file_header()[..])?;
-    file_cipher().decrypt(&XNonce::from(NONCE), Payload { msg: sealed, aad: &file_header() }).ok()
+    let sealed = file.strip_prefix(&file_header(1)[..])?;
+    file_cipher().decrypt(&XNonce::from(NONCE), Payload { msg: sealed, aad: &file_header(1) }).ok()
 }
 
 /// The data key of the bodies, and its id.

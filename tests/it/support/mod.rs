@@ -17,7 +17,7 @@ use fapiao::codec::canonical;
 use fapiao::codec::event::Algorithm;
 use fapiao::crypto::keyfile::{self, KdfCost};
 use fapiao::crypto::keyring::{Enrolled, Keyring, Role};
-use fapiao::crypto::sign::SigningKey;
+use fapiao::crypto::sign::{Key, SigningKey};
 use fapiao::crypto::{hash, merkle};
 use fapiao::domain::allotment::{Allotment, Mark, NumberRange};
 use fapiao::domain::caller::{Caller, Role as CallerRole};
@@ -45,6 +45,8 @@ pub(crate) struct Site {
     clock: Arc<AtomicU64>,
     /// How old a new invoice's date may be.
     pub(crate) days_back: u32,
+    /// What programs find in their environment.
+    pub(crate) environment: Vec<(&'static str, PathBuf)>,
     /// Told of commits.
     pub(crate) observer: Option<Observer>,
 }
@@ -58,7 +60,7 @@ impl Site {
     /// An empty place in this directory.
     pub(crate) fn at(root: TempDir) -> Site {
         let noon = today().start().0 + 12 * 3_600_000;
-        Site { root, clock: Arc::new(AtomicU64::new(noon)), days_back: 31, observer: None }
+        Site { root, clock: Arc::new(AtomicU64::new(noon)), days_back: 31, environment: Vec::new(), observer: None }
     }
 
     pub(crate) fn directory(&self) -> PathBuf {
@@ -80,6 +82,7 @@ impl Site {
         fs::write(&passphrase, PASSPHRASE).expect("writable");
         let mut command = program(arguments);
         command.arg("--data").arg(self.directory()).arg("--passphrase-file").arg(passphrase);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 
@@ -96,6 +99,7 @@ impl Site {
         Config {
             directory: self.directory(),
             passphrase: Some(Zeroizing::new(PASSPHRASE.to_owned())),
+            token: None,
             host: "fapiao.example".to_owned(),
             sizes: StoreSizes { block_cache: 8 << 20, wal: 64 << 20 },
             kdf: KdfCost::TRIVIAL,
@@ -126,10 +130,19 @@ impl Site {
     }
 }
 
+/// The bytes of a signing key that lies in the file.
+pub(crate) fn of_file(key: &Key) -> SigningKey {
+    match key {
+        Key::File(key) => key.clone(),
+        Key::Token(key, _) => panic!("{key:?} is in a token"),
+    }
+}
+
 /// The program with these arguments.
 pub(crate) fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fapiao"));
     command.args(arguments).env_remove("FAPIAO_PASSPHRASE_FILE").env_remove("FAPIAO_TOKEN");
+    command.env_remove("FAPIAO_PKCS11_MODULE").env_remove("FAPIAO_PKCS11_TOKEN").env_remove("FAPIAO_PIN_FILE");
     command
 }
 

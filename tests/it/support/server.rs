@@ -100,7 +100,11 @@ impl Server {
 
     /// With this configuration, after the ledger was prepared.
     pub(crate) fn with(configuration: &str, prepare: impl FnOnce(&Engine)) -> Server {
-        let site = Site::new();
+        Server::at(Site::new(), configuration, prepare, |_| ())
+    }
+
+    /// At this place; `before` is the last thing that happens before it is served.
+    pub(crate) fn at(site: Site, configuration: &str, prepare: impl FnOnce(&Engine), before: impl FnOnce(&Site)) -> Server {
         let engine = site.create();
         allot_all(&engine);
         let mut tokens = BTreeMap::new();
@@ -128,6 +132,7 @@ impl Server {
         }
         prepare(&engine);
         drop(engine);
+        before(&site);
         let running = serve(&site, configuration);
         Server { running, site, tokens, configuration: configuration.to_owned() }
     }

@@ -204,14 +204,14 @@ impl World {
         let notice =
             Notice { previous, size, root: self.auditor.root(size), lost, origin: Origin::new(&host(), log_id), reason: "the disk is gone".into() };
         let keyring = Arc::clone(self.auditor.keyring());
-        let sealed = issue::event_of(&EventData::Reopen(notice.clone()), salt, &keyring);
+        let sealed = issue::event_of(&EventData::Reopen(notice.clone()), salt, &keyring).expect("signed");
         let entry = self.auditor.decided.notice(&sealed, self.now());
         self.auditor.enter(vec![entry]);
         self.attempted = Some(size + 1);
         self.doing = Doing::Reopening;
         let reason = notice.reason.clone();
         let sign = |data: &EventData, keyring: &Keyring| issue::event_of(data, salt, keyring);
-        let reopened = Ledger::reopen(Reopening { opening: self.opening(), log_id, reason, sign: &sign, keys: &|_, _, _| Vec::new() });
+        let reopened = Ledger::reopen(Reopening { opening: self.opening(), log_id, reason, sign: &sign, keys: &|_, _, _| Ok(Vec::new()) });
         self.say(|| format!("reopen: {}", said(&reopened)));
         match reopened {
             Ok((at, said)) => {

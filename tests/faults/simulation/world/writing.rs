@@ -143,7 +143,7 @@ impl World {
         let fitting = match error {
             SubmitError::Unavailable(_) => self.troubled,
             SubmitError::Poisoned(_) => self.damaged.is_some() || self.lock_damaged,
-            SubmitError::ReadOnly(_) | SubmitError::ClockBehind { .. } | SubmitError::Late | SubmitError::Closing => false,
+            SubmitError::ReadOnly(_) | SubmitError::ClockBehind { .. } | SubmitError::Late | SubmitError::Unsigned(_) | SubmitError::Closing => false,
         };
         ensure!(fitting, "with nothing wrong that would explain it: {error}");
         Ok(())
@@ -275,6 +275,7 @@ fn reason(error: &SubmitError) -> &'static str {
         SubmitError::ClockBehind { .. } => "clock behind",
         SubmitError::Unavailable(_) => "unavailable",
         SubmitError::Late => "late",
+        SubmitError::Unsigned(_) => "unsigned",
         SubmitError::Closing => "closing",
     }
 }
