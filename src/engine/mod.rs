@@ -231,6 +231,12 @@ pub struct FullReceipt {
     pub salt: Option<[u8; 16]>,
 }
 
+/// What opens the secret keys of a ledger, as far as they are open.
+struct Unlocked {
+    passkey: Option<Passkey>,
+    token: Option<Arc<Hsm>>,
+}
+
 /// What a stored body holds.
 struct Contents {
     invoice: Invoice,
@@ -344,7 +350,7 @@ impl Engine {
         })?;
         let quota = Quota::new(config.quotas, random()?);
         let answering = answers::Answering::every(config.answers_interval_ms);
-        Ok(Engine::new(ledger, Some(passkey), token, host, config.days_back, quota, answering, config.clock))
+        Ok(Engine::new(ledger, Unlocked { passkey: Some(passkey), token }, host, config.days_back, quota, answering, config.clock))
     }
 
     /// Opens what [`Engine::create`] made.
@@ -366,19 +372,19 @@ impl Engine {
         })?;
         let quota = Quota::new(config.quotas, random()?);
         let answering = answers::Answering::every(config.answers_interval_ms);
-        Ok(Engine::new(ledger, passkey, token, parse_host(&config.host)?, config.days_back, quota, answering, config.clock))
+        Ok(Engine::new(ledger, Unlocked { passkey, token }, parse_host(&config.host)?, config.days_back, quota, answering, config.clock))
     }
 
     fn new(
         ledger: Ledger,
-        passkey: Option<Passkey>,
-        token: Option<Arc<Hsm>>,
+        unlocked: Unlocked,
         host: Host,
         days_back: u32,
         quota: Quota,
         answering: answers::Answering,
         clock: crate::ledger::Clock,
     ) -> Engine {
+        let Unlocked { passkey, token } = unlocked;
         Engine {
             ledger,
             passkey,

@@ -393,7 +393,7 @@ fn roots(engine: &Engine, time: UnixMillis) -> Value {
 fn forged(site: &Site, model: &SignedAnswer, time: UnixMillis) -> SignedAnswer {
     let thief = site.keyring().answering().clone();
     let bytes = Answer { verdict: Verdict::Voided.number(), time, ..Answer::decode(&model.bytes).expect("ours") }.encode();
-    SignedAnswer { signature: thief.key.sign(&bytes), key_id: thief.key_id, bytes, ..model.clone() }
+    SignedAnswer { signature: thief.key.sign(&bytes).expect("signed"), key_id: thief.key_id, bytes, ..model.clone() }
 }
 
 /// Three hours with two answers each, the log told of each; the answers and their times.
@@ -483,7 +483,7 @@ fn an_answer_with_a_stolen_key_and_a_past_time_is_exposed_by_the_roots() {
     // The theft is noticed within the hour: what was signed up to now is told before it, and counts; nothing else does.
     let last = ask(&engine, 3);
     let before = size(&engine);
-    let rotated = engine.rotate(Role::Answering, KEY_OVERLAP_MS, Some(Withdrawal::Compromised), &Caller::CONSOLE).expect("rotated");
+    let rotated = engine.rotate(Role::Answering, None, KEY_OVERLAP_MS, Some(Withdrawal::Compromised), &Caller::CONSOLE).expect("rotated");
     assert_eq!((rotated.replaced, rotated.index), (backdated.key_id, Some(before + 1)), "the root is before it");
     let now = list(&engine);
     for (answer, _) in answers.iter().map(|(answer, time)| (answer, Some(time))).chain([(&last, None)]) {
@@ -629,7 +629,7 @@ fn what_was_kept_before_two_rotations_of_every_key_holds_with_the_keys_of_now() 
     for _ in 0..2 {
         for role in [Role::Authority, Role::Answering, Role::Checkpoint] {
             pass(&site, 400 * 24 * HOUR);
-            engine.rotate(role, KEY_OVERLAP_MS, None, &Caller::CONSOLE).expect("rotated");
+            engine.rotate(role, None, KEY_OVERLAP_MS, None, &Caller::CONSOLE).expect("rotated");
             ask(&engine, 2);
             engine.log_answers().expect("logged");
         }
