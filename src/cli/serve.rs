@@ -195,14 +195,13 @@ impl Front {
         let engine = Arc::new(engine);
         watch(&self.runtime, &engine, &configuration.witness)?;
         let site = Arc::new(Site::new(Arc::clone(&engine), metrics, settings, u32::from_be_bytes(random()?)));
-        let lists = Regular::lists(&engine, configuration.revocations.minutes.get())?;
-        let roots = Regular::roots(&engine)?;
-        let size = engine.ledger().published().size;
+        let mut kept_up = None;
         self.host(site, |address, threads| {
-            tracing::info!(%address, threads, size, "listening");
+            tracing::info!(%address, threads, size = engine.ledger().published().size, "listening");
+            kept_up = Some((Regular::lists(&engine, configuration.revocations.minutes.get())?, Regular::roots(&engine)?));
             ready(address)
         })?;
-        drop((lists, roots));
+        drop(kept_up);
         if engine.ledger().may_write().is_ok() {
             log_answers(&engine);
         }
