@@ -28,7 +28,9 @@ use crate::crypto::note::{Checkpoint, Note, NoteError, NoteSignature, Origin, Ve
 use crate::crypto::policy::{Policy, PolicyFault};
 use crate::ledger::place::{self, Place};
 use crate::ledger::{Clock, Home};
-use crate::limits::{COSIGN_AGAIN_SECS, KEY_FILE_BYTES_MAX, POLICY_BYTES_MAX, WITNESS_EVIDENCE_MAX, WITNESS_LOGS_MAX, WITNESS_STATE_BYTES_MAX};
+use crate::limits::{
+    CLOCK_BEHIND_MAX_MS, COSIGN_AGAIN_SECS, KEY_FILE_BYTES_MAX, POLICY_BYTES_MAX, WITNESS_EVIDENCE_MAX, WITNESS_LOGS_MAX, WITNESS_STATE_BYTES_MAX,
+};
 use crate::witness::{Judgement, judge};
 
 const STATE: &str = "fapiao-witness/1\n";
@@ -375,10 +377,12 @@ impl Witness {
             let evidence = if judgement.is_evidence() { self.keep_evidence(last, submitted)? } else { None };
             return Ok(Witnessed::Refused { judgement, evidence });
         }
-        let now = (self.clock)().0 / 1_000;
+        let clock = (self.clock)().0 / 1_000;
+        // A clock that was put right by a moment does not take a time back that was signed.
+        let now = last.map_or(clock, |last| clock.max(last.time));
         if let Some(last) = last {
-            if now < last.time {
-                return Err(WitnessFault::ClockBehind(last.time - now));
+            if last.time - last.time.min(clock) > CLOCK_BEHIND_MAX_MS / 1_000 {
+                return Err(WitnessFault::ClockBehind(last.time - clock));
             }
             // Anybody may submit a checkpoint that is public: the same again within a moment costs no sync.
             let line = last.note.signatures().last();

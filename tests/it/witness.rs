@@ -421,7 +421,12 @@ impl Liar {
     /// A submission whose proof holds within the branch.
     fn body(&self, branch: &str, old: u64, size: u64) -> String {
         let hashes = Liar::tree(branch, size);
-        let read = |_: u8, n: u64| Ok::<_, ()>(hashes[usize::try_from(n * 256).expect("small")..].concat());
+        let read = |level: u8, n: u64| {
+            let above: Vec<_> = hashes.chunks_exact(256).map(merkle::root_of).collect();
+            let row = if level == 0 { &hashes } else { &above };
+            let tile = row.chunks(256).nth(usize::try_from(n).expect("small")).expect("a tile");
+            Ok::<_, ()>(tile.concat())
+        };
         let proof = if old == 0 { Vec::new() } else { merkle::consistency_proof(old, size, read).expect("a proof") };
         AddCheckpoint::encode(old, &proof, &self.note(branch, size))
     }
@@ -433,7 +438,7 @@ fn add(witness: &Running, body: &str) -> Reply {
 
 /// Whether a reply is a cosignature of this checkpoint.
 fn is_cosigned(watcher: &Watcher, reply: &Reply, note: &str) -> bool {
-    let line = NoteSignature::parse(reply.text().trim_end()).expect("a line");
+    let line = NoteSignature::parse(reply.text().trim_end()).unwrap_or_else(|| panic!("{reply:?}"));
     reply.status == 200 && watcher.cosigner.time_of(Note::parse(note).expect("a note").text(), &line).is_some()
 }
 
@@ -466,6 +471,7 @@ fn submissions_are_answered_as_the_specification_says() {
     assert!(witness.ask("GET", "/", &[], b"").text().contains(&watcher.cosigner.encode()));
     // None of it changed what it cosigns next, and both forks are kept for whoever has to be shown them.
     assert!(is_cosigned(&watcher, &add(&witness, &liar.body("a", 7, 9)), &liar.note("a", 9)));
+    assert!(is_cosigned(&watcher, &add(&witness, &liar.body("a", 9, 700)), &liar.note("a", 700)));
     let evidence: Vec<String> = fs::read_dir(watcher.file("witness/evidence"))
         .expect("a folder")
         .map(|file| fs::read_to_string(file.expect("a file").path()).expect("readable"))
