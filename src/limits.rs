@@ -69,8 +69,11 @@ pub const WITNESS_TRIES_MAX: usize = 3;
 /// How often a checkpoint that does not change is cosigned anew, in seconds: so long ago at most is the last time that somebody saw it.
 pub const COSIGN_QUIET_SECS: u64 = 60;
 
-/// How long a server that starts waits for what witnesses say before it signs anything, in seconds.
-pub const WITNESS_START_SECS: u64 = 12;
+/// How long one witness may take in one round, in seconds: two replies as late as they may be. So long a server waits at its start before it signs anything.
+pub const WITNESS_ROUND_SECS: u64 = 2 * WITNESS_PATIENCE_SECS;
+
+/// Witnesses of a policy by which a log publishes at most: so many lines a note has left beside the log's own.
+pub const POLICY_WITNESSES_MAX: usize = NOTE_SIGNATURES_MAX - 1 - FORMER_CHECKPOINT_KEYS_MAX;
 
 /// What a monitor keeps of a log at most, in bytes: a note, and eight rows of 255 hashes of 45.
 pub const MONITOR_STATE_BYTES_MAX: usize = NOTE_BYTES_MAX + 8 * (256 * 45) + 256;
@@ -80,6 +83,16 @@ pub const BUNDLE_BYTES_MAX: usize = 256 * 98;
 
 /// How long a monitor waits for one reply, in seconds.
 pub const MONITOR_PATIENCE_SECS: u64 = 20;
+
+/// How often a monitor asks for the same again where it was told to wait, and how long it waits each time at most, in seconds: a log of any size is read
+/// within its quota.
+pub const MONITOR_TRIES_MAX: usize = 10;
+
+/// See [`MONITOR_TRIES_MAX`].
+pub const MONITOR_WAIT_SECS_MAX: u64 = 60;
+
+/// How long the program of an alarm may run, in seconds.
+pub const MONITOR_ALARM_SECS: u64 = 30;
 
 /// Pieces of evidence that a monitor keeps at most.
 pub const MONITOR_EVIDENCE_MAX: usize = 100;
@@ -97,8 +110,14 @@ pub const WITNESS_EVIDENCE_MAX: usize = 100;
 /// in that time.
 pub const COSIGN_AGAIN_SECS: u64 = 1;
 
-/// Submissions that a witness reads at a time: 64 of 131 kB are 8 MiB.
-pub const WITNESS_AT_ONCE_MAX: usize = 64;
+/// Submissions that a witness reads at a time: 1,024 of 131 kB are 128 MiB.
+pub const WITNESS_BODIES_MAX: usize = 1_024;
+
+/// How long a submission may take to come, in seconds: it is a few kilobytes, and whoever sends slowly holds a place.
+pub const WITNESS_BODY_SECS: u64 = 5;
+
+/// How long a submission waits for its turn, in seconds: each costs two syncs.
+pub const WITNESS_TURN_SECS: u64 = 5;
 
 /// Hashes in an inclusion or consistency proof at most: one per level of a tree whose size is a u64, and one more for consistency.
 pub const PROOF_HASHES_MAX: usize = 65;

@@ -17,8 +17,8 @@ use crate::crypto::cosignature::Seconds;
 use crate::crypto::note::{Note, NoteSignature, parse_decimal};
 use crate::crypto::policy::{KnownWitness, Policy};
 use crate::engine::{Cosigned, Engine, EngineError};
-use crate::ledger::Published;
-use crate::limits::{COSIGN_QUIET_SECS, COSIGNATURE_SKEW_SECS, NOTE_BYTES_MAX, WITNESS_PATIENCE_SECS, WITNESS_START_SECS, WITNESS_TRIES_MAX};
+use crate::ledger::{Obstacle, Published};
+use crate::limits::{COSIGN_QUIET_SECS, COSIGNATURE_SKEW_SECS, NOTE_BYTES_MAX, WITNESS_PATIENCE_SECS, WITNESS_ROUND_SECS, WITNESS_TRIES_MAX};
 
 /// The witnesses of a policy, and what is known of each.
 #[derive(Debug)]
@@ -76,15 +76,9 @@ impl Witnesses {
         self.each.iter().any(|one| one.try_lock().is_ok_and(|one| one.conversation.is_some()))
     }
 
-    /// The round before anything is signed: it takes as long as a start may. Whether there is reason to go on.
+    /// The round before anything is signed. Whether there is reason to go on.
     pub async fn first_round(&self) -> bool {
-        match tokio::time::timeout(Duration::from_secs(WITNESS_START_SECS), self.round()).await {
-            Ok(round) => told(&round).is_some(),
-            Err(_) => {
-                tracing::warn!("the witnesses did not all answer in time; signing begins without them");
-                true
-            }
-        }
+        told(&self.round().await).is_some()
     }
 
     /// Round after round, until witnesses dispute what this copy signs. What does not change is cosigned anew now and then: by the time in its
@@ -95,8 +89,15 @@ impl Witnesses {
             tokio::time::sleep(every).await;
             let size = self.engine.ledger().published().size;
             let is_quiet = met.is_some_and(|(of, at)| of == size && at.elapsed().as_secs() < COSIGN_QUIET_SECS);
-            if is_quiet || self.engine.ledger().may_write().is_err() {
-                continue;
+            match self.engine.ledger().obstacle() {
+                // What could not be kept when it was said would be forgotten at a restart.
+                Some(Obstacle::Disputed { said }) => match self.engine.ledger().dispute(said) {
+                    Ok(()) => return,
+                    Err(error) => tracing::warn!(%error, "a round of cosigning failed"),
+                },
+                // What is there goes on to be shown, whatever keeps it from growing.
+                None if !is_quiet => {}
+                Some(_) | None => continue,
             }
             match told(&self.round().await) {
                 Some(Some(size)) => met = Some((size, Instant::now())),
@@ -110,7 +111,13 @@ impl Witnesses {
     pub async fn round(&self) -> Result<Round, EngineError> {
         let published = self.engine.ledger().published();
         let now = self.engine.now().0 / 1_000;
-        let mut did = join_all(self.each.iter().map(|one| async { one.lock().await.submit(&self.engine, &published, now).await })).await;
+        // One that takes long takes nothing from what the others say.
+        let asked = self.each.iter().map(|one| async {
+            let asked = async { one.lock().await.submit(&self.engine, &published, now).await };
+            let in_time = tokio::time::timeout(Duration::from_secs(WITNESS_ROUND_SECS), asked).await;
+            in_time.unwrap_or_else(|_| Did::Failed(format!("it did not answer within {WITNESS_ROUND_SECS} s")))
+        });
+        let mut did = join_all(asked).await;
         for (did, one) in did.iter_mut().zip(&self.each) {
             one.lock().await.tell(did);
         }
@@ -119,7 +126,7 @@ impl Witnesses {
         for (at, did) in did.into_iter().enumerate() {
             match did {
                 Did::Cosigned(line) => {
-                    // What finds no room in a note is one more than anybody needs.
+                    // A policy has no more witnesses than a note has room for.
                     cosigned += usize::from(note.add_line(&line.encode()).is_ok());
                 }
                 Did::Disputed(words) => {
@@ -170,8 +177,8 @@ impl One {
                 // Of a restart, or of a copy that is older than what was cosigned: the witness is asked anew.
                 self.seen = published.size;
             }
-            let (engine, newest, old_size) = (Arc::clone(engine), Arc::clone(published), self.seen);
-            let body = match tokio::task::spawn_blocking(move || engine.submission(&newest, old_size)).await {
+            let (submitting, newest, old_size) = (Arc::clone(engine), Arc::clone(published), self.seen);
+            let body = match tokio::task::spawn_blocking(move || submitting.submission(&newest, old_size)).await {
                 Ok(Ok(body)) => Bytes::from(body),
                 Ok(Err(error)) => return Did::Failed(error.to_string()),
                 Err(_) => return Did::Failed("the server is stopping".to_owned()),
@@ -200,18 +207,28 @@ impl One {
                 }
                 StatusCode::CONFLICT if said.content_type == SIZE => match parse_decimal(text.trim_end_matches('\n')) {
                     Some(size) if size > published.size => {
-                        return Did::Disputed(format!("{} cosigned size {size}, this copy ends at {}", self.known.name, published.size));
+                        // Anybody may have shown it what was published since the round began; what is longer than all there is, nobody can have from us.
+                        let here = engine.ledger().published().size;
+                        if size > here {
+                            return Did::Disputed(format!("{} cosigned size {size}, this copy ends at {here}", self.known.name));
+                        }
+                        return Did::Failed("somebody showed it a newer checkpoint of this log; the next round goes on from there".to_owned());
                     }
                     Some(size) if size != self.seen => self.seen = size,
+                    Some(size) if size == published.size => return Did::Disputed(self.other_history()),
                     Some(_) | None => return Did::Failed("its answer about the size makes no sense".to_owned()),
                 },
-                StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY => {
-                    return Did::Disputed(format!("{} cosigned another history up to size {}", self.known.name, self.seen));
-                }
+                // It has a checkpoint of the very size that is submitted; without that, a proxy may have spoken.
+                StatusCode::CONFLICT if self.seen == published.size => return Did::Disputed(self.other_history()),
+                StatusCode::UNPROCESSABLE_ENTITY => return Did::Disputed(self.other_history()),
                 status => return Did::Failed(format!("HTTP {}: {}", status.as_u16(), text.lines().next().unwrap_or_default())),
             }
         }
         Did::Failed("its size changes faster than it can be asked: somebody else submits for this log".to_owned())
+    }
+
+    fn other_history(&self) -> String {
+        format!("{} cosigned another history up to size {}", self.known.name, self.seen)
     }
 
     /// Says what changed since the last round.

@@ -15,7 +15,7 @@ use crate::crypto::merkle::{self, TILE_WIDTH};
 use crate::crypto::note::{Checkpoint, Origin};
 use crate::crypto::policy::Policy;
 use crate::domain::time::UnixMillis;
-use crate::limits::{BUNDLE_BYTES_MAX, MONITOR_PATIENCE_SECS, NOTE_BYTES_MAX, PROOF_FILE_BYTES_MAX};
+use crate::limits::{BUNDLE_BYTES_MAX, MONITOR_PATIENCE_SECS, MONITOR_TRIES_MAX, MONITOR_WAIT_SECS_MAX, NOTE_BYTES_MAX, PROOF_FILE_BYTES_MAX};
 use crate::witness::follow::{Alarm, Followed, judge_note};
 
 /// What was found at one address.
@@ -42,8 +42,13 @@ pub struct Monitor {
     /// How old the newest cosignature may be.
     freshest: Seconds,
     followed: Followed,
+    /// What was read beyond that at an address whose look broke off, so that the next one need not begin again.
+    reading: Option<(usize, Followed)>,
     places: Vec<Place>,
 }
+
+/// The time of day, as it is asked for again and again in a look that may take hours.
+pub type Now<'a> = &'a (dyn Fn() -> UnixMillis + Sync);
 
 /// An address of the log.
 #[derive(Debug)]
@@ -68,7 +73,7 @@ impl Monitor {
             Ok(Place { conversation, size: 0 })
         };
         let places = urls.iter().map(place).collect::<Result<Vec<_>, String>>()?;
-        Ok(Monitor { origin, policy, freshest, followed, places })
+        Ok(Monitor { origin, policy, freshest, followed, reading: None, places })
     }
 
     /// What was seen of the log.
@@ -77,7 +82,7 @@ impl Monitor {
     }
 
     /// Looks at each address once. `progress` is told how far it has read, and of how much.
-    pub async fn look(&mut self, now: UnixMillis, progress: &dyn Fn(u64, u64)) -> Vec<(String, Found)> {
+    pub async fn look(&mut self, now: Now<'_>, progress: &dyn Fn(u64, u64)) -> Vec<(String, Found)> {
         let mut found = Vec::with_capacity(self.places.len());
         for at in 0..self.places.len() {
             let url = self.places.get(at).map(|place| place.conversation.url()).unwrap_or_default();
@@ -86,13 +91,13 @@ impl Monitor {
         found
     }
 
-    async fn look_at(&mut self, at: usize, now: UnixMillis, progress: &dyn Fn(u64, u64)) -> Found {
+    async fn look_at(&mut self, at: usize, now: Now<'_>, progress: &dyn Fn(u64, u64)) -> Found {
         let served = match self.text(at, "/checkpoint", NOTE_BYTES_MAX).await {
             Ok(text) => text,
             Err(why) => return Found::Silent(why),
         };
         let alarm = |alarm| Found::Alarm { alarm, served: served.clone() };
-        let checkpoint = match judge_note(&served, &self.origin, &self.policy, now.0 / 1_000, self.freshest) {
+        let checkpoint = match judge_note(&served, &self.origin, &self.policy, now().0 / 1_000, self.freshest) {
             Ok(checkpoint) => checkpoint,
             // What is stale or not cosigned may be of another history all the same, which is graver.
             Err(weak @ (Alarm::Stale { .. } | Alarm::NotCosigned { .. })) => {
@@ -114,19 +119,26 @@ impl Monitor {
             return match self.continues(at, &checkpoint).await {
                 Ok(Some(graver)) => alarm(graver),
                 Ok(None) => Found::Well(checkpoint.size),
-                Err(_) if checkpoint.size < self.followed.size() => alarm(Alarm::WentBack { from: self.followed.size(), to: checkpoint.size }),
+                Err(_) if self.places.len() == 1 && checkpoint.size < self.followed.size() => {
+                    alarm(Alarm::WentBack { from: self.followed.size(), to: checkpoint.size })
+                }
                 Err(why) => Found::Silent(why),
             };
         }
-        let mut next = self.followed.clone();
+        let begun = self.reading.take().filter(|(of, read)| *of == at && (self.followed.size()..=checkpoint.size).contains(&read.size()));
+        let is_resumed = begun.is_some();
+        let mut next = begun.map_or_else(|| self.followed.clone(), |(_, read)| read);
         while next.size() < checkpoint.size {
             progress(next.size(), checkpoint.size);
             let leaves = match self.leaves(at, next.size(), checkpoint.size).await {
                 Ok(leaves) => leaves,
-                Err(Missing::Silent(why)) => return Found::Silent(why),
+                Err(Missing::Silent(why)) => {
+                    self.reading = Some((at, next));
+                    return Found::Silent(why);
+                }
                 Err(Missing::Withheld(why)) => return alarm(Alarm::Withheld(why)),
             };
-            if let Err(wrong) = next.take(&leaves, now.0) {
+            if let Err(wrong) = next.take(&leaves, now().0) {
                 return alarm(wrong);
             }
         }
@@ -136,6 +148,8 @@ impl Monitor {
                 self.followed = next;
                 Found::Well(checkpoint.size)
             }
+            // What was read of it in an earlier look may be of what it was then: it is read again, whole, before anybody is alarmed.
+            Err(_) if is_resumed => Found::Silent("what was read of it in two looks does not fit; it is read again".to_owned()),
             // Either what was seen before is not its beginning, or what it serves is not what it signed.
             Err(other) => match self.continues(at, &checkpoint).await {
                 Ok(Some(graver)) => alarm(graver),
@@ -145,7 +159,7 @@ impl Monitor {
     }
 
     /// Whether a checkpoint and what was seen of the log continue each other, by a proof that any of the addresses gives. The alarm if none can; an error if
-    /// the only one did not say anything.
+    /// one that could did not say anything.
     async fn continues(&mut self, at: usize, checkpoint: &Checkpoint) -> Result<Option<Alarm>, String> {
         let (size, root) = (self.followed.size(), self.followed.root());
         let ((old, old_root), (new, new_root)) = match checkpoint.size <= size {
@@ -158,21 +172,26 @@ impl Monitor {
             return Ok(if fits { None } else { two_histories });
         }
         let path = format!("/v1/proofs/consistency?from={old}&to={new}");
-        let (mut said, mut last) = (false, String::new());
-        let many = self.places.len();
+        let (mut said, mut silent, many) = (false, None, self.places.len());
         for place in (0..many).map(|step| (at + step) % many) {
-            match self.text(place, &path, PROOF_FILE_BYTES_MAX).await {
-                Ok(text) => {
+            match self.ask(place, &path, PROOF_FILE_BYTES_MAX).await {
+                Ok(Said { status: StatusCode::OK, body, .. }) => {
                     said = true;
-                    if proof(&text).is_some_and(|proof| merkle::verify_consistency(old, &old_root, new, &new_root, &proof)) {
+                    let proof = std::str::from_utf8(&body).ok().and_then(proof);
+                    if proof.is_some_and(|proof| merkle::verify_consistency(old, &old_root, new, &new_root, &proof)) {
                         return Ok(None);
                     }
                 }
                 // A copy that never had one of the two sizes says so, and proves nothing.
-                Err(why) => last = why,
+                Ok(Said { status: StatusCode::NOT_FOUND, .. }) if many > 1 => {}
+                Ok(other) => silent = Some(format!("{path}: HTTP {}", other.status.as_u16())),
+                Err(why) => silent = Some(why),
             }
         }
-        if said || many > 1 { Ok(two_histories) } else { Err(last) }
+        match silent {
+            Some(why) if !said => Err(why),
+            _ => Ok(two_histories),
+        }
     }
 
     /// Leaves from `from` on, as many as a tile has of a log of `size`.
@@ -181,12 +200,20 @@ impl Monitor {
         let width = (size - n * TILE_WIDTH).min(TILE_WIDTH);
         let name = TileName { row: Row::Entries, n, width: u16::try_from(width).unwrap_or(256) };
         let path = format!("/tile/{name}");
-        let said = self.ask(at, &path, BUNDLE_BYTES_MAX).await.map_err(Missing::Silent)?;
-        match said.status {
-            StatusCode::OK => {}
-            StatusCode::NOT_FOUND => return Err(Missing::Withheld(format!("{path} is not there"))),
-            status => return Err(Missing::Silent(format!("{path}: HTTP {}", status.as_u16()))),
-        }
+        let mut tries = 0;
+        let said = loop {
+            let said = self.ask(at, &path, BUNDLE_BYTES_MAX).await.map_err(Missing::Silent)?;
+            tries += 1;
+            match said.status {
+                StatusCode::OK => break said,
+                StatusCode::NOT_FOUND => return Err(Missing::Withheld(format!("{path} is not there"))),
+                // Whoever reads a whole log asks more than most.
+                StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE if tries < MONITOR_TRIES_MAX => {
+                    tokio::time::sleep(Duration::from_secs(said.retry_after.unwrap_or(1).min(MONITOR_WAIT_SECS_MAX))).await;
+                }
+                status => return Err(Missing::Silent(format!("{path}: HTTP {}", status.as_u16()))),
+            }
+        };
         let (entries, rest) = said.body.as_chunks::<{ 2 + Leaf::LEN }>();
         if entries.len() as u64 != width || !rest.is_empty() {
             return Err(Missing::Withheld(format!("{path} holds {} bytes", said.body.len())));

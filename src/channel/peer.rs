@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1::SendRequest;
-use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER};
 use hyper::{Method, Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use rustls::crypto::ring;
@@ -105,6 +105,8 @@ pub struct Said {
     pub status: StatusCode,
     /// The type of the body, without parameters.
     pub content_type: String,
+    /// After how many seconds the same may be asked again, if it says so.
+    pub retry_after: Option<u64>,
     /// The body.
     pub body: Bytes,
 }
@@ -176,9 +178,10 @@ impl Conversation {
             let status = reply.status();
             let content_type = reply.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
             let content_type = content_type.split(';').next().unwrap_or_default().trim().to_owned();
+            let retry_after = reply.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
             let body = Limited::new(reply.into_body(), limit).collect().await.map_err(|error| error.to_string())?.to_bytes();
             self.line = Some(line);
-            return Ok(Said { status, content_type, body });
+            return Ok(Said { status, content_type, retry_after, body });
         }
     }
 }

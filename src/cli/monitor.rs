@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use data_encoding::BASE64;
@@ -17,8 +17,8 @@ use crate::crypto::hash;
 use crate::crypto::note::{Origin, decode_base64, parse_decimal};
 use crate::crypto::policy::Policy;
 use crate::engine::{now, read_bounded, replace_public};
-use crate::limits::{MONITOR_EVIDENCE_MAX, MONITOR_STATE_BYTES_MAX, POLICY_BYTES_MAX};
-use crate::witness::follow::Followed;
+use crate::limits::{MONITOR_ALARM_SECS, MONITOR_EVIDENCE_MAX, MONITOR_STATE_BYTES_MAX, POLICY_BYTES_MAX};
+use crate::witness::follow::{Alarm, Followed};
 
 const AFTER_HELP: &str = "\
 The policy (c2sp.org/tlog-policy) has a line `log <verifier key>` for each checkpoint key of the log, and, if witnesses must have cosigned what is shown,
@@ -93,7 +93,7 @@ impl Watch {
                     tracing::info!(read, of, "the log is being read");
                 }
             };
-            let found = monitor.look(now(), &progress).await;
+            let found = monitor.look(&now, &progress).await;
             let all_silent = found.iter().all(|(_, found)| matches!(found, Found::Silent(_)));
             for (url, found) in found {
                 match found {
@@ -101,7 +101,7 @@ impl Watch {
                     Found::Silent(why) => tracing::warn!(url, why, "the log could not be asked"),
                     Found::Alarm { alarm, served } => {
                         worst = Exit::Other;
-                        self.shout(&url, &alarm.to_string(), &served, monitor.followed().note().unwrap_or_default())?;
+                        self.shout(&url, &alarm, &served, monitor.followed().note().unwrap_or_default()).await;
                     }
                 }
             }
@@ -119,34 +119,61 @@ impl Watch {
         }
     }
 
-    /// Tells everybody who is to know: what was served, and what was seen before, both as they were signed.
-    fn shout(&self, url: &str, alarm: &str, served: &str, seen: &str) -> Result<(), Failure> {
-        let text = format!("{alarm}\n\nserved at {url}:\n\n{served}\nseen before:\n\n{seen}");
-        let [a, b, c, d, ..] = hash::sha256(&[text.as_bytes()]);
+    /// Tells everybody who is to know: what was served, and what was seen before, both as they were signed. Nothing that fails keeps it from the rest.
+    async fn shout(&self, url: &str, alarm: &Alarm, served: &str, seen: &str) {
+        let (name, text) = (alarm.name(), alarm.to_string());
+        // The same again is kept once, however its figures grow.
+        let [a, b, c, d, ..] = hash::sha256(&[name.as_bytes(), url.as_bytes(), served.as_bytes(), seen.as_bytes()]);
         let folder = self.data.join("evidence");
-        let path = folder.join(format!("{:08x}.txt", u32::from_be_bytes([a, b, c, d])));
-        let kept = std::fs::read_dir(&folder).map_or(0, Iterator::count);
-        if !path.exists() && kept < MONITOR_EVIDENCE_MAX {
-            replace_public(&path, text.as_bytes())?;
-        }
-        tracing::error!(url, alarm, evidence = %path.display(), "the log is not as it should be");
-        if let Some(program) = &self.alarm {
-            let told = json!({ "url": url, "alarm": alarm, "evidence": path.display().to_string() });
-            if let Err(error) = tell(program, &told) {
-                tracing::error!(%error, program = %program.display(), "the alarm could not be passed on");
+        let path = folder.join(format!("{name}-{:08x}.txt", u32::from_be_bytes([a, b, c, d])));
+        let of_this_name = |entry: &std::io::Result<std::fs::DirEntry>| {
+            entry.as_ref().is_ok_and(|entry| entry.file_name().to_string_lossy().starts_with(&format!("{name}-")))
+        };
+        let kept = std::fs::read_dir(&folder).map_or(0, |entries| entries.filter(of_this_name).count());
+        let evidence = if path.exists() {
+            path.display().to_string()
+        } else if kept >= MONITOR_EVIDENCE_MAX {
+            format!("none: there are {kept} of this kind")
+        } else {
+            match replace_public(&path, format!("{text}\n\nserved at {url}:\n\n{served}\nseen before:\n\n{seen}").as_bytes()) {
+                Ok(()) => path.display().to_string(),
+                Err(error) => format!("none: {error}"),
+            }
+        };
+        tracing::error!(url, name, alarm = text, evidence, "the log is not as it should be");
+        if let Some(program) = self.alarm.clone() {
+            let told = json!({ "url": url, "name": name, "alarm": text, "evidence": evidence });
+            let shown = program.display().to_string();
+            match tokio::task::spawn_blocking(move || tell(&program, &told)).await {
+                Ok(Ok(())) | Err(_) => {}
+                Ok(Err(error)) => tracing::error!(%error, program = shown, "the alarm could not be passed on"),
             }
         }
-        Ok(())
     }
 }
 
+/// Runs the program of an alarm, for so long and no longer.
 fn tell(program: &Path, alarm: &Value) -> std::io::Result<()> {
     let mut child = std::process::Command::new(program).stdin(Stdio::piped()).spawn()?;
-    if let Some(mut input) = child.stdin.take() {
-        writeln!(input, "{alarm}")?;
+    // One that does not read it may have had enough by its name.
+    let written = child.stdin.take().map(|mut input| writeln!(input, "{alarm}"));
+    let begun = Instant::now();
+    let status = loop {
+        match child.try_wait()? {
+            Some(status) => break status,
+            None if begun.elapsed() < Duration::from_secs(MONITOR_ALARM_SECS) => std::thread::sleep(Duration::from_millis(50)),
+            None => {
+                child.kill()?;
+                child.wait()?;
+                return Err(std::io::Error::other(format!("it did not end within {MONITOR_ALARM_SECS} s")));
+            }
+        }
+    };
+    match written {
+        _ if !status.success() => Err(std::io::Error::other(status.to_string())),
+        Some(Err(error)) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error),
+        _ => Ok(()),
     }
-    let status = child.wait()?;
-    if status.success() { Ok(()) } else { Err(std::io::Error::other(status.to_string())) }
 }
 
 /// What was seen: the newest leaf's time, the rows of the tree's right edge, the checkpoint.

@@ -24,7 +24,7 @@ use crate::channel::http::{Host, Listening, RequestLog, Served, Server, Settings
 use crate::crypto::policy::Policy;
 use crate::engine::{Config, Engine, EngineError, keyring_path, now, random, read_bounded};
 use crate::ledger::{Observer, Stage, StoreSizes};
-use crate::limits::{ANSWERS_LOOK_MS, HTTP_BLOCKING_THREADS, POLICY_BYTES_MAX, REVOCATIONS_LOOK_MS, TLS_LOOK_SECS};
+use crate::limits::{ANSWERS_LOOK_MS, HTTP_BLOCKING_THREADS, POLICY_BYTES_MAX, POLICY_WITNESSES_MAX, REVOCATIONS_LOOK_MS, TLS_LOOK_SECS};
 use crate::metrics::Metrics;
 
 const AFTER_HELP: &str = "\
@@ -255,10 +255,14 @@ fn watch(runtime: &tokio::runtime::Runtime, engine: &Arc<Engine>, configuration:
     if !policy.logs().is_empty() && !policy.logs().iter().any(|log| log.key.name == origin) {
         return Err(wrong(format!("none of its logs is this one, {origin}")));
     }
+    if policy.witnesses().len() > POLICY_WITNESSES_MAX {
+        return Err(wrong(format!("more than {POLICY_WITNESSES_MAX} witnesses: a checkpoint has no room for their cosignatures")));
+    }
     let witnesses = Witnesses::of(Arc::clone(engine), &policy, configuration.ca.as_deref()).map_err(wrong)?;
     engine.follow_policy(policy)?;
     let every = Duration::from_secs(u64::from(configuration.seconds.get()));
-    if witnesses.is_any() && engine.ledger().may_write().is_ok() && runtime.block_on(witnesses.first_round()) {
+    // Trouble that is over in a moment is no reason not to ask: what signs then has been asked about.
+    if witnesses.is_any() && engine.ledger().obstacle().is_none() && runtime.block_on(witnesses.first_round()) {
         runtime.spawn(witnesses.keep_on(every));
     }
     Ok(())

@@ -4,7 +4,7 @@
 //! DIR/key           encrypted: name and Ed25519 seed
 //! DIR/state         the newest cosigned checkpoint of each log, and a serial number that grows with each change
 //! DIR/place         names the directory, so that a copy of it is known as one
-//! DIR/evidence/     what a log submitted that contradicts what was cosigned
+//! DIR/evidence/     what was submitted that contradicts what was cosigned, two roots of one size apart from proofs that do not fit
 //! DIR.lock          the serial number again, outside: never part of a backup
 //! ```
 //!
@@ -164,8 +164,8 @@ pub enum Witnessed {
     Refused {
         /// Why.
         judgement: Judgement,
-        /// Where what was submitted is kept, if it contradicts what was cosigned, and was not kept before.
-        evidence: Option<PathBuf>,
+        /// Where what was submitted is kept, if it is worth keeping and was not kept before; or why it could not be.
+        evidence: Option<Result<PathBuf, EngineError>>,
     },
 }
 
@@ -290,7 +290,7 @@ impl Witness {
                 Some(known) if known.checkpoint.size == seen.checkpoint.size && known.checkpoint.root != seen.checkpoint.root => {
                     return Err(fault("this witness cosigned another root of the same size: its key was used by two; make a new one"));
                 }
-                Some(known) if known.checkpoint.size > seen.checkpoint.size => {}
+                Some(known) if (known.checkpoint.size, known.time) >= (seen.checkpoint.size, seen.time) => {}
                 Some(_) | None => drop(state.logs.insert(seen.checkpoint.origin.to_string(), seen)),
             }
         }
@@ -374,7 +374,7 @@ impl Witness {
         let last = state.logs.get(origin);
         let judgement = judge(last.map(|seen| &seen.checkpoint), &known, submitted);
         if judgement != Judgement::Cosign {
-            let evidence = if judgement.is_evidence() { self.keep_evidence(last, submitted)? } else { None };
+            let evidence = if judgement.is_evidence() { self.keep_evidence(judgement, last, submitted).transpose() } else { None };
             return Ok(Witnessed::Refused { judgement, evidence });
         }
         let clock = (self.clock)().0 / 1_000;
@@ -385,41 +385,48 @@ impl Witness {
                 return Err(WitnessFault::ClockBehind(last.time - clock));
             }
             // Anybody may submit a checkpoint that is public: the same again within a moment costs no sync.
-            let line = last.note.signatures().last();
-            if let Some(line) = line.filter(|_| last.checkpoint == submitted.checkpoint && now < last.time + COSIGN_AGAIN_SECS) {
+            let is_again = last.checkpoint == submitted.checkpoint && now < last.time + COSIGN_AGAIN_SECS;
+            let ours = |line: &&NoteSignature| self.cosigner().time_of(last.note.text(), line) == Some(last.time);
+            if let Some(line) = last.note.signatures().iter().find(ours).filter(|_| is_again) {
                 return Ok(Witnessed::Cosigned(line.clone()));
             }
         } else if state.logs.len() >= WITNESS_LOGS_MAX {
             return Err(WitnessFault::TooManyLogs);
         }
         let line = self.key.cosign(submitted.note.text(), now);
-        let of_known = |line: &NoteSignature| known.iter().any(|key| key.name == line.name && key.hash() == line.key_hash);
+        // Only what was verified is kept: anybody may add lines to a note.
+        let text = submitted.note.text();
+        let fits = |line: &NoteSignature, key: &VerifierKey| {
+            let signature = line.signature.as_slice().try_into();
+            (key.name.as_str(), key.hash()) == (origin, line.key_hash) && signature.is_ok_and(|signature| key.key.verify(text.as_bytes(), signature))
+        };
         let mut note = submitted.note.clone();
-        note.retain(of_known);
+        note.retain(|line| line.name == origin && known.iter().any(|key| fits(line, key)));
         note.add_line(&line.encode()).map_err(|error| WitnessFault::Submitted(error.to_string()))?;
         let mut next = state.clone();
         next.serial += 1;
         next.logs.insert(origin.to_owned(), Seen { checkpoint: submitted.checkpoint.clone(), note, time: now });
+        // What fails between the two has not left, and is written over under the same number.
         replace_private(&state_path(&self.directory), next.encode().as_bytes())?;
-        // From here on it counts as cosigned, whatever becomes of the lock: ahead is safe, behind is not.
+        replace_public(&lock_path(&self.directory), lock_text(next.serial).as_bytes())?;
         *state = next;
-        replace_public(&lock_path(&self.directory), lock_text(state.serial).as_bytes())?;
         Ok(Witnessed::Cosigned(line))
     }
 
-    /// Keeps what a log signed beside what it had signed before: the two together show to anybody that it has two histories, or that a proof was wrong.
-    fn keep_evidence(&self, last: Option<&Seen>, submitted: &AddCheckpoint) -> Result<Option<PathBuf>, WitnessFault> {
-        let folder = self.directory.join("evidence");
+    /// Keeps what a log signed beside what it had signed before. Each pair of checkpoints is kept once, however often somebody submits it, and those that
+    /// are proofs by themselves have a room of their own.
+    fn keep_evidence(&self, judgement: Judgement, last: Option<&Seen>, submitted: &AddCheckpoint) -> Result<Option<PathBuf>, EngineError> {
+        let kind = if judgement == Judgement::TwoRoots { "roots" } else { "proof" };
+        let folder = self.directory.join("evidence").join(kind);
         let cosigned = last.map(|seen| seen.note.encode()).unwrap_or_default();
-        let body = AddCheckpoint::encode(submitted.old_size, &submitted.proof, &submitted.note.encode());
-        let text = format!("cosigned:\n\n{cosigned}\nsubmitted:\n\n{body}");
-        let [a, b, c, d, ..] = hash::sha256(&[text.as_bytes()]);
+        let [a, b, c, d, ..] = hash::sha256(&[last.map_or("", |seen| seen.note.text()).as_bytes(), submitted.note.text().as_bytes()]);
         let path = folder.join(format!("{}-{:08x}.txt", submitted.checkpoint.size, u32::from_be_bytes([a, b, c, d])));
         let kept = fs::read_dir(&folder).map_or(0, Iterator::count);
         if path.exists() || kept >= WITNESS_EVIDENCE_MAX {
             return Ok(None);
         }
-        replace_public(&path, text.as_bytes())?;
+        let body = AddCheckpoint::encode(submitted.old_size, &submitted.proof, &submitted.note.encode());
+        replace_public(&path, format!("cosigned:\n\n{cosigned}\nsubmitted:\n\n{body}").as_bytes())?;
         Ok(Some(path))
     }
 }

@@ -35,8 +35,8 @@ impl Ledger {
         }
         let mut batch = self.store.batch();
         batch.put_raw::<Cosigned>(&size, note.encode().as_bytes());
-        // Lost with the machine's power, it is asked for again.
-        Ok(batch.commit(false)?)
+        // It is shown next, and what was shown once must not be taken back by a power cut.
+        Ok(batch.commit(true)?)
     }
 
     /// The newest checkpoint that was kept with its cosignatures, if it is one of this name.

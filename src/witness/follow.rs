@@ -71,6 +71,24 @@ pub enum Alarm {
     Withheld(String),
 }
 
+impl Alarm {
+    /// A name for programs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Alarm::NotACheckpoint(_) => "not_a_checkpoint",
+            Alarm::OtherOrigin(_) => "other_origin",
+            Alarm::NotSigned { .. } => "not_signed",
+            Alarm::NotCosigned { .. } => "not_cosigned",
+            Alarm::Stale { .. } => "stale",
+            Alarm::WentBack { .. } => "went_back",
+            Alarm::TwoHistories { .. } => "two_histories",
+            Alarm::OtherLeaves { .. } => "other_leaves",
+            Alarm::Leaf { .. } => "leaf",
+            Alarm::Withheld(_) => "withheld",
+        }
+    }
+}
+
 /// What is wrong with a leaf.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LeafFault {

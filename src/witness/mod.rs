@@ -24,10 +24,13 @@ pub enum Judgement {
     TwoRoots,
     /// The proof does not show that it continues what was cosigned last: two histories, or a proof that is wrong.
     Inconsistent,
+    /// The same checkpoint again, with a proof where there is nothing to prove.
+    NeedlessProof,
 }
 
 impl Judgement {
-    /// Whether the log's own signature shows that it has, or claims, another history than the one that was cosigned.
+    /// Whether what was submitted is worth keeping: of two roots the log's own signatures are the proof; where a proof does not fit, anybody may have
+    /// made it up for a checkpoint of the log.
     pub fn is_evidence(self) -> bool {
         matches!(self, Judgement::TwoRoots | Judgement::Inconsistent)
     }
@@ -54,6 +57,9 @@ pub fn judge(last: Option<&Checkpoint>, known: &[VerifierKey], submitted: &AddCh
     // By now the checkpoint is at least as long as what was seen.
     if checkpoint.size == size && checkpoint.root != root {
         return Judgement::TwoRoots;
+    }
+    if checkpoint.size == size && !proof.is_empty() {
+        return Judgement::NeedlessProof;
     }
     if merkle::verify_consistency(size, &root, checkpoint.size, &checkpoint.root, proof) { Judgement::Cosign } else { Judgement::Inconsistent }
 }
@@ -103,6 +109,7 @@ mod tests {
         assert_eq!(judged(Some(&one), submitted(1, step.clone(), &fork, &secret)), Judgement::Inconsistent);
         assert_eq!(judged(Some(&one), submitted(1, vec![], &two, &secret)), Judgement::Inconsistent);
         assert_eq!(judged(Some(&two), submitted(2, vec![], &fork, &secret)), Judgement::TwoRoots);
+        assert_eq!(judged(Some(&two), submitted(2, step.clone(), &two, &secret)), Judgement::NeedlessProof);
         assert_eq!(judged(Some(&one), submitted(0, vec![], &two, &secret)), Judgement::OtherSize(1));
         assert_eq!(judged(Some(&two), submitted(1, vec![], &one, &secret)), Judgement::OtherSize(2));
         assert_eq!(judged(Some(&two), submitted(2, vec![], &one, &secret)), Judgement::Backwards);

@@ -2,6 +2,7 @@
 //! restored from a copy does not go back.
 
 use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::{Duration, Instant};
@@ -77,6 +78,12 @@ impl Watcher {
     /// What a policy says of it.
     pub(crate) fn line(&self, running: &Running) -> String {
         format!("witness {} {} http://{}\n", self.name, self.cosigner.encode(), running.address)
+    }
+
+    /// What it keeps as evidence of this kind.
+    fn evidence(&self, kind: &str) -> Vec<String> {
+        let Ok(folder) = fs::read_dir(self.file("witness/evidence").join(kind)) else { return Vec::new() };
+        folder.map(|file| fs::read_to_string(file.expect("a file").path()).expect("readable")).collect()
     }
 
     pub(crate) fn logged(&self) -> String {
@@ -334,6 +341,9 @@ fn a_monitor_follows_a_log_and_shouts_at_a_second_history() {
     b.issue(320..322);
     let (exit, logged) = look("monitor", &urls);
     assert!(exit == Some(1) && logged.contains("two histories"), "{logged}");
+    // One that is silent is no reason to shout at the other, which is only behind.
+    let (exit, logged) = look("monitor", &[urls[0].clone(), "http://127.0.0.1:9".to_owned()]);
+    assert!(exit == Some(0) && logged.contains("could not be asked"), "{logged}");
     let evidence = fs::read_dir(site.file("monitor/evidence")).expect("a folder").next().expect("a file").expect("a file").path();
     let evidence = fs::read_to_string(evidence).expect("readable");
     let signatures = evidence.matches(&format!("\n\u{2014} {}", line.trim_start_matches("log ").split('+').next().expect("a name"))).count();
@@ -401,7 +411,16 @@ struct Liar {
 
 impl Liar {
     fn new() -> Liar {
-        Liar { key: SigningKey::from_seed(&[42; 32]), origin: Origin::parse("liar.example/0123456789abcdef").expect("an origin") }
+        Liar::at("liar.example/0123456789abcdef", 42)
+    }
+
+    fn at(origin: &str, seed: u8) -> Liar {
+        Liar { key: SigningKey::from_seed(&[seed; 32]), origin: Origin::parse(origin).expect("an origin") }
+    }
+
+    /// A checkpoint of this size that no leaves make.
+    fn forked(&self, size: u64) -> String {
+        Checkpoint { origin: self.origin.clone(), size, root: [9; 32] }.sign(&self.key).encode()
     }
 
     fn line(&self) -> String {
@@ -472,13 +491,214 @@ fn submissions_are_answered_as_the_specification_says() {
     // None of it changed what it cosigns next, and both forks are kept for whoever has to be shown them.
     assert!(is_cosigned(&watcher, &add(&witness, &liar.body("a", 7, 9)), &liar.note("a", 9)));
     assert!(is_cosigned(&watcher, &add(&witness, &liar.body("a", 9, 700)), &liar.note("a", 700)));
-    let evidence: Vec<String> = fs::read_dir(watcher.file("witness/evidence"))
-        .expect("a folder")
-        .map(|file| fs::read_to_string(file.expect("a file").path()).expect("readable"))
+    for kind in ["roots", "proof"] {
+        let evidence = watcher.evidence(kind);
+        assert_eq!(evidence.len(), 1, "{kind}");
+        assert!(evidence[0].contains(&liar.note("a", 7)) && evidence[0].contains("submitted:"), "{evidence:?}");
+    }
+    assert!(watcher.logged().contains("a log signed another history"));
+}
+
+#[test]
+fn what_strangers_make_up_for_a_public_checkpoint_does_no_harm() {
+    let (watcher, liar, other) = (Watcher::new("w1"), Liar::new(), Liar::at("other.example/0123456789abcdef", 44));
+    watcher.knows(&(liar.line() + &other.line()));
+    let witness = watcher.serve();
+    assert_eq!(add(&witness, &liar.body("a", 0, 3)).status, 200);
+    // Proofs out of thin air are refused, and fill nothing; what the log itself signed is kept all the same.
+    for seed in 0..150u8 {
+        let body = AddCheckpoint::encode(3, &[[seed; 32]], &liar.note("a", 9));
+        assert_eq!(add(&witness, &body).status, 422);
+        assert_eq!(add(&witness, &AddCheckpoint::encode(3, &[[seed; 32]], &liar.note("a", 3))).status, 422);
+    }
+    assert_eq!(watcher.evidence("proof").len(), 1);
+    assert_eq!(add(&witness, &AddCheckpoint::encode(3, &[], &liar.forked(3))).status, 409);
+    assert_eq!(watcher.evidence("roots").len(), 1);
+    // A line in the name of another log that it knows, as long as a note may have it.
+    let public = Note::parse(&other.note("a", 1)).expect("a note").signatures()[0].clone();
+    let line = NoteSignature { signature: vec![7; 90_000], ..public };
+    let note = liar.note("a", 5) + &line.encode();
+    let proof = AddCheckpoint::parse(liar.body("a", 3, 5).as_bytes()).expect("a body").proof;
+    assert!(is_cosigned(&watcher, &add(&witness, &AddCheckpoint::encode(3, &proof, &note)), &liar.note("a", 5)));
+    drop(witness);
+    let witness = watcher.serve();
+    assert!(is_cosigned(&watcher, &add(&witness, &liar.body("a", 5, 6)), &liar.note("a", 6)));
+}
+
+#[test]
+fn nothing_is_cosigned_that_the_lock_record_does_not_know() {
+    let (watcher, liar) = (Watcher::new("w1"), Liar::new());
+    watcher.knows(&liar.line());
+    let witness = watcher.serve();
+    assert_eq!(add(&witness, &liar.body("a", 0, 3)).status, 200);
+    let in_the_way = watcher.file("witness.lock.new");
+    fs::create_dir(&in_the_way).expect("made");
+    for _ in 0..3 {
+        let failed = add(&witness, &liar.body("a", 3, 5));
+        assert!(failed.status == 503 && NoteSignature::parse(failed.text().trim_end()).is_none(), "{failed:?}");
+        assert!(!witness.ask("GET", "/", &[], b"").text().contains("\n5\n"));
+    }
+    fs::remove_dir(&in_the_way).expect("removed");
+    drop(witness);
+    // It begins, whatever was half written, and goes on.
+    let witness = watcher.serve();
+    let next = add(&witness, &liar.body("a", 5, 6));
+    let next = if next.status == 409 { add(&witness, &liar.body("a", 3, 6)) } else { next };
+    assert!(is_cosigned(&watcher, &next, &liar.note("a", 6)));
+}
+
+/// Something at the address of a witness that says whatever a test wants it to say. It ends with the process.
+fn pretender(answer: impl Fn(&AddCheckpoint) -> Option<(u16, &'static str, String)> + Send + 'static) -> std::net::SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut reader = BufReader::new(stream.expect("a connection"));
+            let (mut line, mut length) = (String::new(), 0);
+            while reader.read_line(&mut line).is_ok_and(|read| read > 2) {
+                if let Some(stated) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                    length = stated.trim().parse().expect("a length");
+                }
+                line.clear();
+            }
+            let mut body = vec![0; length];
+            if reader.read_exact(&mut body).is_err() {
+                continue;
+            }
+            let submitted = AddCheckpoint::parse(&body).expect("a submission");
+            match answer(&submitted) {
+                None => std::mem::forget(reader),
+                Some((status, content_type, text)) => {
+                    let head = format!(
+                        "HTTP/1.1 {status} So\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                        text.len()
+                    );
+                    drop(reader.get_mut().write_all((head + &text).as_bytes()));
+                }
+            }
+        }
+    });
+    address
+}
+
+/// A server whose only witness is a pretender.
+fn served_for(answer: impl Fn(&AddCheckpoint) -> Option<(u16, &'static str, String)> + Send + 'static) -> (Server, impl Fn(&Server, u32) -> u16) {
+    let Server { running, site, tokens, .. } = Server::with(SILENT, |_| ());
+    drop(running);
+    let address = pretender(answer);
+    let configuration = by_policy(&site, &format!("witness w1 {} http://{address}\nquorum w1\n", placeholder().encode()));
+    let server = Server { running: serve(&site, &configuration), site, tokens, configuration };
+    let issue = |server: &Server, number: u32| {
+        let draft = crate::support::plain(fapiao::domain::kind::Kind::Electronic, number, fapiao::domain::money::Fen(100)).to_string();
+        server.ask_as("issuer", "POST", "/v1/invoices", draft.as_bytes()).status
+    };
+    (server, issue)
+}
+
+const SIZE: &str = "text/x.tlog.size";
+
+#[test]
+fn a_witness_that_was_shown_a_newer_checkpoint_meanwhile_disputes_nothing() {
+    // Whoever holds a receipt can show it to a witness before the log does. The pretender has the log grow before it answers, as if that had happened.
+    let (tell, told) = std::sync::mpsc::channel();
+    let (done, wait) = std::sync::mpsc::channel::<()>();
+    let rounds = std::sync::atomic::AtomicU64::new(0);
+    let (server, issue) = served_for(move |submitted| {
+        if rounds.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0 {
+            return Some((404, "text/plain", "not yet".to_owned()));
+        }
+        tell.send(submitted.checkpoint.size).expect("the test listens");
+        wait.recv().expect("the log has grown");
+        Some((409, SIZE, format!("{}\n", submitted.checkpoint.size + 1)))
+    });
+    for number in 1..4 {
+        told.recv_timeout(PATIENCE).expect("asked");
+        assert_eq!(issue(&server, number), 201);
+        done.send(()).expect("it waits");
+    }
+    told.recv_timeout(PATIENCE).expect("asked again");
+    assert_eq!(server.ask_as("", "GET", "/readyz", b"").status, 200);
+    assert!(!server.site.directory().join("disputed").exists());
+    assert!(server.logged().contains("somebody showed it a newer checkpoint"), "{}", server.logged());
+}
+
+#[test]
+fn only_what_the_specification_says_is_a_dispute() {
+    for (status, content_type, text) in [
+        (409, "text/plain", "a proxy says so"),
+        (409, SIZE, "nothing"),
+        (409, SIZE, "-1\n"),
+        (403, "text/plain", "no"),
+        (500, "text/plain", "no"),
+        (200, "text/plain", "no cosignature"),
+    ] {
+        let (server, issue) = served_for(move |submitted| {
+            // A proxy's word at the size that was asked about is as good as the witness's.
+            (submitted.old_size != submitted.checkpoint.size).then(|| (status, content_type, text.to_owned()))
+        });
+        assert_eq!((server.ask_as("", "GET", "/readyz", b"").status, issue(&server, 1)), (200, 201), "{status} {text}");
+    }
+    for (status, content_type) in [(422, "text/plain"), (409, "text/plain"), (409, SIZE)] {
+        let (server, issue) = served_for(move |submitted| {
+            let size = submitted.checkpoint.size;
+            Some(match submitted.old_size {
+                0 => (409, SIZE, format!("{size}\n")),
+                _ => (status, content_type, format!("{size}\n")),
+            })
+        });
+        assert_eq!((server.ask_as("", "GET", "/readyz", b"").status, issue(&server, 1)), (503, 503), "{status} {content_type}");
+    }
+}
+
+#[test]
+fn one_that_does_not_answer_takes_nothing_from_what_the_others_say() {
+    let Server { running, site, tokens, .. } = Server::with(SILENT, |_| ());
+    drop(running);
+    let further = |_: &AddCheckpoint| Some((409, SIZE, "1000\n".to_owned()));
+    let policy = [pretender(further), pretender(further), pretender(|_| None)].map(|address| format!("http://{address}"));
+    let key = |seed: u8| {
+        let public = fapiao::crypto::sign::PublicKey::parse(&SigningKey::from_seed(&[seed; 32]).public()).expect("a key");
+        Cosigner::new("w", public).expect("a cosigner").encode()
+    };
+    let lines: String = policy.iter().zip(1..).map(|(url, seed)| format!("witness w{seed} {} {url}\n", key(seed))).collect();
+    let configuration = by_policy(&site, &format!("{lines}group two 2 w1 w2 w3\nquorum two\n"));
+    let server = Server { running: serve(&site, &configuration), site, tokens, configuration };
+    assert_eq!(server.ask_as("", "GET", "/readyz", b"").status, 503);
+    assert!(server.site.directory().join("disputed").exists());
+}
+
+#[test]
+fn more_witnesses_than_a_checkpoint_has_room_for_are_refused() {
+    let site = Site::new();
+    drop(site.create());
+    let lines: String = (1..=14u8)
+        .map(|seed| {
+            let public = fapiao::crypto::sign::PublicKey::parse(&SigningKey::from_seed(&[seed; 32]).public()).expect("a key");
+            format!("witness w{seed} {}\n", Cosigner::new("w", public).expect("a cosigner").encode())
+        })
         .collect();
-    assert_eq!(evidence.len(), 2);
-    assert!(evidence.iter().all(|text| text.contains(&liar.note("a", 7)) && text.contains("submitted:")), "{evidence:?}");
-    assert!(watcher.logged().contains("a log submitted another history"));
+    fs::write(site.file("serve.toml"), by_policy(&site, &format!("{lines}quorum w1\n"))).expect("written");
+    let path = site.file("serve.toml");
+    let output = site.program(&["serve", "--listen", "127.0.0.1:0", "--config", path.to_str().expect("UTF-8")]).output().expect("run");
+    assert!(output.status.code() == Some(2) && String::from_utf8_lossy(&output.stderr).contains("more than 13 witnesses"), "{output:?}");
+}
+
+#[test]
+fn a_monitor_reads_on_where_it_was_told_to_wait() {
+    let server = Server::with(
+        "[issue]\ndays_back = 36500\n[quota]\naddress_per_minute = 120\naddress_burst = 1\nkey_per_minute = 0\n[revocations]\nminutes = 0\n",
+        |_| (),
+    );
+    server.issue(1..900);
+    let policy = format!("{}quorum none\n", log_line_of(&server));
+    let (exit, logged) = monitored(&server.site, "monitor", &policy, &[format!("http://{}", server.running.address)]);
+    assert!(exit == Some(0) && logged.contains("all is well"), "{logged}");
+    let throttled = "fapiao_http_requests_total{endpoint=\"entries\",status=\"429\"}";
+    let figures = wait_for("figures", || {
+        let reply = server.running.ask("GET", "/metrics", &[], b"");
+        (reply.status == 200).then(|| reply.text().to_owned())
+    });
+    assert!(figures.lines().any(|line| line.starts_with(throttled)), "nothing was throttled");
 }
 
 #[test]

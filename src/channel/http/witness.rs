@@ -1,8 +1,10 @@
 //! A witness over HTTP: `POST /add-checkpoint` (c2sp.org/tlog-witness), and what it is and cosigned for whoever asks.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -14,8 +16,9 @@ use tokio::sync::Semaphore;
 use super::door::{Door, Host};
 use super::reply::{PLAIN, Reply, ReplyBody};
 use crate::crypto::add_checkpoint::AddCheckpoint;
-use crate::engine::{Witness, WitnessFault, Witnessed};
-use crate::limits::{ADD_CHECKPOINT_BYTES_MAX, HTTP_BODY_SECS, WITNESS_AT_ONCE_MAX};
+use crate::crypto::note::Origin;
+use crate::engine::{EngineError, Witness, WitnessFault, Witnessed};
+use crate::limits::{ADD_CHECKPOINT_BYTES_MAX, WITNESS_BODIES_MAX, WITNESS_BODY_SECS, WITNESS_TURN_SECS};
 use crate::witness::Judgement;
 
 /// What a log that asked with the wrong size is told the right one in.
@@ -25,15 +28,21 @@ pub const SIZE: &str = "text/x.tlog.size";
 #[derive(Debug)]
 pub struct WitnessSite {
     witness: Arc<Witness>,
-    /// Submissions that are read and judged.
-    submissions: Semaphore,
+    /// Submissions that are being read.
+    bodies: Semaphore,
+    /// One is judged at a time, as one is written at a time.
+    turn: Semaphore,
+    since: Instant,
+    /// The second, since then, of the last line about a proof that does not fit: strangers decide how often that happens.
+    told: AtomicU64,
     door: Door,
 }
 
 impl WitnessSite {
     /// A site over a witness.
     pub fn new(witness: Arc<Witness>, door: Door) -> WitnessSite {
-        WitnessSite { witness, submissions: Semaphore::new(WITNESS_AT_ONCE_MAX), door }
+        let (bodies, turn) = (Semaphore::new(WITNESS_BODIES_MAX), Semaphore::new(1));
+        WitnessSite { witness, bodies, turn, since: Instant::now(), told: AtomicU64::new(0), door }
     }
 
     async fn route(&self, request: Request<Incoming>) -> Reply {
@@ -58,8 +67,8 @@ impl WitnessSite {
         if self.door.is_stopping() {
             return busy(5);
         }
-        let Ok(_place) = self.submissions.try_acquire() else { return busy(1) };
-        let read = tokio::time::timeout(Duration::from_secs(HTTP_BODY_SECS), Limited::new(body, ADD_CHECKPOINT_BYTES_MAX).collect());
+        let Ok(place) = self.bodies.try_acquire() else { return busy(1) };
+        let read = tokio::time::timeout(Duration::from_secs(WITNESS_BODY_SECS), Limited::new(body, ADD_CHECKPOINT_BYTES_MAX).collect());
         let body: Bytes = match read.await {
             Ok(Ok(whole)) => whole.to_bytes(),
             Ok(Err(error)) if error.is::<LengthLimitError>() => return told(StatusCode::PAYLOAD_TOO_LARGE, "longer than any submission 内容过长"),
@@ -70,6 +79,8 @@ impl WitnessSite {
             Ok(submitted) => submitted,
             Err(fault) => return told(StatusCode::BAD_REQUEST, &format!("{fault} 格式有误")),
         };
+        drop((place, body));
+        let Ok(Ok(_turn)) = tokio::time::timeout(Duration::from_secs(WITNESS_TURN_SECS), self.turn.acquire()).await else { return busy(1) };
         let (witness, origin) = (Arc::clone(&self.witness), submitted.checkpoint.origin.clone());
         let size = submitted.checkpoint.size;
         // Syncs.
@@ -77,9 +88,7 @@ impl WitnessSite {
         match judged {
             Ok(Ok(Witnessed::Cosigned(line))) => Reply::new(PLAIN, line.encode()),
             Ok(Ok(Witnessed::Refused { judgement, evidence })) => {
-                if let Some(evidence) = evidence {
-                    tracing::error!(%origin, size, evidence = %evidence.display(), "a log submitted another history than the one that was cosigned");
-                }
+                self.tell(judgement, &origin, size, evidence);
                 self.refused(judgement, &origin)
             }
             Ok(Err(fault)) => {
@@ -87,11 +96,31 @@ impl WitnessSite {
                 let status = if matches!(fault, WitnessFault::Submitted(_)) { StatusCode::BAD_REQUEST } else { StatusCode::SERVICE_UNAVAILABLE };
                 told(status, &format!("{fault} 暂不能联署")).header(RETRY_AFTER, "5")
             }
-            Err(_) => busy(5),
+            Err(error) => {
+                tracing::error!(%error, "a handler panicked");
+                busy(5)
+            }
         }
     }
 
-    fn refused(&self, judgement: Judgement, origin: &crate::crypto::note::Origin) -> Reply {
+    /// Says what contradicts what was cosigned.
+    fn tell(&self, judgement: Judgement, origin: &Origin, size: u64, evidence: Option<Result<PathBuf, EngineError>>) {
+        let kept = match evidence {
+            Some(Ok(path)) => path.display().to_string(),
+            Some(Err(error)) => format!("none: {error}"),
+            None => "as before".to_owned(),
+        };
+        let second = self.since.elapsed().as_secs() + 1;
+        match judgement {
+            Judgement::TwoRoots => tracing::error!(%origin, size, evidence = kept, "a log signed another history than the one that was cosigned"),
+            Judgement::Inconsistent if self.told.swap(second, Ordering::Relaxed) != second => {
+                tracing::warn!(%origin, size, evidence = kept, "a proof did not show that a checkpoint continues what was cosigned");
+            }
+            _ => {}
+        }
+    }
+
+    fn refused(&self, judgement: Judgement, origin: &Origin) -> Reply {
         let contradicts = |status, what: &str| {
             let seen = self
                 .witness
@@ -108,6 +137,10 @@ impl WitnessSite {
             Judgement::OtherSize(size) => Reply::new(SIZE, format!("{size}\n")).status(StatusCode::CONFLICT),
             Judgement::TwoRoots => contradicts(StatusCode::CONFLICT, "this has the same size as, and another root than,"),
             Judgement::Inconsistent => contradicts(StatusCode::UNPROCESSABLE_ENTITY, "the proof does not show that this continues"),
+            Judgement::NeedlessProof => told(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "this is the checkpoint that was cosigned last, and needs no proof 与上次联署的检查点相同，无需证明",
+            ),
             Judgement::UnknownLog => {
                 told(StatusCode::NOT_FOUND, "this witness does not know the log; its operator adds a line `log <verifier key>` 未登记此日志")
             }
