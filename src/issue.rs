@@ -1,7 +1,7 @@
 //! Issuing: an accepted invoice becomes signed bytes, ready for the sequencer. Everything here runs in parallel; nothing here knows the log.
 
 use crate::codec::canonical::{self, IssuerSlot};
-use crate::codec::event::{Algorithm, AnswersNotice, Event, EventData, KeyRecord, ListNotice, Role};
+use crate::codec::event::{Algorithm, Event, EventData, KeyRecord, Role};
 use crate::codec::leaf::KeyId;
 use crate::codec::reader::DecodeError;
 use crate::crypto::keyring::{Enrolled, Keyring, Logged, PublicKeys, SecretKey, SignatureCheck, Signer};
@@ -244,7 +244,9 @@ pub fn event_again(receipt: &Receipt, salt: [u8; 16]) -> Result<Submission, Agai
         Ok(EventData::Status { id, mark }) => Ok(Submission::Status { id, mark, event }),
         Ok(EventData::Allot(allotment)) => Ok(Submission::Allot { allotment, event }),
         Ok(EventData::AllotmentStatus { range, mark }) => Ok(Submission::AllotmentStatus { range, mark, event }),
-        Ok(EventData::Key(_) | EventData::AnswersRoot(_) | EventData::RevocationList(_) | EventData::Reopen(_)) | Err(_) => Err(other()),
+        Ok(EventData::Key(_) | EventData::AnswersRoot(_) | EventData::RevocationList(_) | EventData::Reopen(_) | EventData::Policy(_)) | Err(_) => {
+            Err(other())
+        }
     }
 }
 
@@ -298,14 +300,9 @@ pub fn lost_keys(keyring: &Keyring, log: &PublicKeys, end: UnixMillis, now: Unix
     said.enumerate().map(|(nth, (record, by))| event_by(&EventData::Key(record), salt(nth), by)).collect()
 }
 
-/// Tells of answers that were signed.
-pub fn answers_root(notice: AnswersNotice, keys: &Keyring, salt: [u8; 16]) -> Result<Submission, SignError> {
-    Ok(Submission::AnswersRoot { event: event_of(&EventData::AnswersRoot(notice), salt, keys)? })
-}
-
-/// Tells of a revocation list.
-pub fn revocation_list(notice: ListNotice, keys: &Keyring, salt: [u8; 16]) -> Result<Submission, SignError> {
-    Ok(Submission::RevocationList { event: event_of(&EventData::RevocationList(notice), salt, keys)? })
+/// Says something of the ledger itself to everybody.
+pub fn announcement(data: &EventData, keys: &Keyring, salt: [u8; 16]) -> Result<Submission, SignError> {
+    Ok(Submission::Announcement { of: data.event(), event: event_of(data, salt, keys)? })
 }
 
 /// Signs an event without an invoice of its own.

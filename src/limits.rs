@@ -46,7 +46,10 @@ pub const KEY_NAME_MAX: usize = 255;
 pub const COSIGNATURE_SKEW_SECS: u64 = 300;
 
 /// A trust policy at most, in bytes: 32 each of logs, witnesses and groups, with names and addresses of 300 bytes.
-pub const POLICY_BYTES_MAX: usize = 64 << 10;
+pub const POLICY_BYTES_MAX: usize = 60_000;
+
+/// Policies that are shown of those that the log tells of: the newest ones.
+pub const POLICIES_SHOWN_MAX: usize = 8;
 
 /// Logs, witnesses and groups of a policy at most, of each: what C2SP tlog-policy recommends to be ready for.
 pub const POLICY_ENTRIES_MAX: usize = 32;

@@ -9,12 +9,12 @@ Without arguments it reads requests from standard input, one JSON object per lin
   encode             draft, check_code, salt, authority_seed, tag_key, host, perhaps issuer_seed
   decode             face, rest
   decode_qr          text, public_key
-  event              event (3-8, 13, 14), data, salt, authority_seed
-  decode_event       event (3-8, 13, 14), data in bytes
+  event              event (3-8, 13-15), data, salt, authority_seed
+  decode_event       event (3-8, 13-15), data in bytes
                        3 {id: {code, number}, day}        4 {id, mark}        5 {taxpayer, kind, code, first, last}
                        6 {code, first, last, mark}        7 {algorithm, role, key_id, public_key, valid_from, valid_until or null,
                                                                 perhaps reason}
-                       8 {first, count, root, earliest, latest}
+                       8 {first, count, root, earliest, latest}         15 {policy}
                        a mark is its number or lost, stolen, abnormal, blank_void, lifted, red_before_import
   leaf               event, kind, flags, time_ms, ref_index or null, id_tag, commit, key_id
   decode_leaf        leaf
@@ -996,7 +996,11 @@ def event_data(event: int, data: Values) -> bytes:
         need(any(count) and int.from_bytes(first, "big") + int.from_bytes(count, "big") <= ALL_ONES, "count: none, or more than can be counted")
         need(earliest <= latest, "latest: before earliest")
         return b"\1" + first + count + hex_in(data, "root", 32) + earliest + latest
-    need(event == 7, "event: not 3 to 8, 13 or 14")
+    if event == 15:
+        policy = str_in(data, "policy")
+        need(0 < len(policy.encode()) <= 60_000, "policy: empty or too long")
+        return b"\1" + write_text(policy)
+    need(event == 7, "event: not 3 to 8, or 13 to 15")
     algorithm, role = int_in(data, "algorithm", 1), int_in(data, "role", 1)
     need(algorithm == b"\1" and role[0] in (1, 2, 3, 6), "algorithm or role: not of a public key")
     public, identity = hex_in(data, "public_key", 32), hex_in(data, "key_id", 8)
@@ -1048,6 +1052,8 @@ def read_event_data(event: int, data: bytes) -> Values:
         if reader.present():
             values["lost"] = {"size": reader.uint(8), "root": reader.take(32).hex()}
         values |= {"origin": reader.text(), "reason": reader.text()}
+    elif event == 15:
+        values |= {"policy": reader.text()}
     reader.end()
     need(event_data(event, values) == data, "not the one encoding of its values")
     return values
@@ -1067,12 +1073,12 @@ def op_event(request: Values) -> Values:
 
 def op_leaf(request: Values) -> Values:
     event, kind, flags = int_in(request, "event", 1), kind_in(request), int_in(request, "flags", 2)
-    need(1 <= event[0] <= 14, "event: unknown value")
+    need(1 <= event[0] <= 15, "event: unknown value")
     need(f"{kind:02}" in KINDS if event[0] <= 4 else kind == 0, "kind: does not suit the event")
     need(flags in (b"\0\0", b"\0\1"), "flags: unknown bit")
     tag, reference = hex_in(request, "id_tag", 32), u64_or_ones(request, "ref_index")
     need(event[0] <= 4 or not any(tag), "id_tag: not zeros")
-    if event[0] <= 8 or event[0] == 14:
+    if event[0] <= 8 or event[0] >= 14:
         need((reference != b"\xff" * 8) == (event[0] in (2, 3, 4)), "ref_index: does not suit the event")
     head = b"\0\1" + event + bytes([kind]) + b"\0\0" + flags
     leaf = head + int_in(request, "time_ms", 8) + reference + tag + hex_in(request, "commit", 32) + hex_in(request, "key_id", 8)

@@ -23,7 +23,7 @@ pub fn consistency_json(from: u64, to: u64, hashes: &[Hash], older: &str, newer:
     json!({ "from": from, "to": to, "hashes": hex(hashes), "older": older, "newer": newer })
 }
 
-fn hex(hashes: &[Hash]) -> Vec<String> {
+pub(super) fn hex(hashes: &[Hash]) -> Vec<String> {
     hashes.iter().map(|hash| HEXLOWER.encode(hash)).collect()
 }
 
@@ -177,7 +177,7 @@ pub fn inclusion_text(value: &Value) -> Option<String> {
     Some(LogProof { extra: Some(leaf.to_vec()), index, hashes, checkpoint }.encode())
 }
 
-fn hash_list(value: &Value) -> Option<Vec<Hash>> {
+pub(super) fn hash_list(value: &Value) -> Option<Vec<Hash>> {
     value.as_array().filter(|list| list.len() <= PROOF_HASHES_MAX)?.iter().map(|hash| keys::bytes::<32>(hash.as_str()?)).collect()
 }
 
@@ -213,7 +213,7 @@ pub(super) fn open_before(note: &str, keys: &PublicKeys, head: Option<&Continued
 }
 
 /// What a note says, whoever signed it.
-fn stated(note: &str) -> Result<Checkpoint, LogProofFault> {
+pub(super) fn stated(note: &str) -> Result<Checkpoint, LogProofFault> {
     let parsed = Note::parse(note).map_err(LogProofFault::Note)?;
     Checkpoint::parse(parsed.text()).map_err(LogProofFault::Note)
 }

@@ -1,19 +1,17 @@
 //! What the log has of a signed answer, as JSON, and its check without a network: below which root it is, or that no root of its time is over it.
 
-use data_encoding::{BASE64, HEXLOWER};
+use data_encoding::BASE64;
 use serde_json::{Value, json};
 
-use super::keys;
-use super::log_proof::{self, LogProofFault};
+use super::event::{self, EventFault, Shown};
+use super::log_proof::{self, LogProofFault, hash_list, hex};
 use crate::codec::event::{AnswersNotice, Event, EventData};
-use crate::codec::leaf::Leaf;
-use crate::crypto::hash;
 use crate::crypto::keyring::PublicKeys;
 use crate::crypto::merkle::{self, Hash};
 use crate::crypto::note::{Checkpoint, Origin};
 use crate::domain::time::UnixMillis;
-use crate::engine::{AnswerInLog, LoggedRoot, RootsAround};
-use crate::limits::{ANSWER_DELAY_MAX_MS, ANSWER_ROOTS_MAX, ANSWERS_PER_ROOT_MAX, PROOF_HASHES_MAX};
+use crate::engine::{AnswerInLog, LoggedEvent, RootsAround};
+use crate::limits::{ANSWER_DELAY_MAX_MS, ANSWER_ROOTS_MAX, ANSWERS_PER_ROOT_MAX};
 
 /// What roots over answers are written as.
 pub const ROOTS_FORMAT: &str = "fapiao-roots/1";
@@ -24,8 +22,8 @@ pub fn to_json(found: &AnswerInLog) -> Value {
         AnswerInLog::Logged(logged) => json!({
             "status": "logged",
             "place": logged.place,
-            "path": hex_list(&logged.path),
-            "root": root_json(&logged.event),
+            "path": hex(&logged.path),
+            "root": event::to_json(&logged.event),
             "checkpoint": logged.checkpoint,
         }),
         AnswerInLog::NotYet { due } => json!({ "status": "not_yet", "due": due.to_string() }),
@@ -35,8 +33,8 @@ pub fn to_json(found: &AnswerInLog) -> Value {
 
 /// The roots of one time, as JSON.
 pub fn roots_json(around: &RootsAround) -> Value {
-    let one = |(root, hashes): &(LoggedRoot, Option<Vec<Hash>>)| {
-        let mut value = root_json(root);
+    let one = |(root, hashes): &(LoggedEvent, Option<Vec<Hash>>)| {
+        let mut value = event::to_json(root);
         value["hashes"] = hashes.as_ref().map(|hashes| BASE64.encode(hashes.as_flattened())).into();
         value
     };
@@ -46,20 +44,6 @@ pub fn roots_json(around: &RootsAround) -> Value {
         "roots": around.roots.iter().map(one).collect::<Vec<_>>(),
         "checkpoint": around.checkpoint,
     })
-}
-
-fn root_json(root: &LoggedRoot) -> Value {
-    json!({
-        "index": root.covering.index,
-        "leaf": HEXLOWER.encode(&root.leaf),
-        "salt": HEXLOWER.encode(&root.salt),
-        "data": HEXLOWER.encode(&root.data),
-        "inclusion": hex_list(&root.path),
-    })
-}
-
-fn hex_list(hashes: &[Hash]) -> Vec<String> {
-    hashes.iter().map(|hash| HEXLOWER.encode(hash)).collect()
 }
 
 /// Why what is said of an answer and the log does not hold.
@@ -89,6 +73,15 @@ pub enum LoggedFault {
     /// Not far enough.
     #[error("the roots do not reach back to before the time of the answer")]
     Reach,
+}
+
+impl From<EventFault> for LoggedFault {
+    fn from(fault: EventFault) -> LoggedFault {
+        match fault {
+            EventFault::Malformed(what) => LoggedFault::Malformed(what),
+            EventFault::NotThere(index) => LoggedFault::Root(index),
+        }
+    }
 }
 
 /// A root over answers that is shown to be in the log.
@@ -123,7 +116,7 @@ pub fn verify(value: &Value, hash: &Hash, time: UnixMillis, keys: &PublicKeys) -
     let checkpoint = checkpoint(value, keys, time)?;
     let root = open_root(value.get("root").unwrap_or(&Value::Null), &checkpoint)?;
     let place = value.get("place").and_then(Value::as_u64).ok_or(LoggedFault::Malformed("place"))?;
-    let path = hashes(value.get("path")).ok_or(LoggedFault::Malformed("path"))?;
+    let path = value.get("path").and_then(hash_list).ok_or(LoggedFault::Malformed("path"))?;
     if !merkle::verify_inclusion(hash, place, u64::from(root.notice.count), &path, &root.notice.root) {
         return Err(LoggedFault::Place(root.index));
     }
@@ -175,23 +168,9 @@ fn checkpoint(value: &Value, keys: &PublicKeys, covered: UnixMillis) -> Result<C
 }
 
 fn open_root(value: &Value, checkpoint: &Checkpoint) -> Result<ShownRoot, LoggedFault> {
-    let text = |member: &'static str| value.get(member).and_then(Value::as_str).ok_or(LoggedFault::Malformed(member));
-    let index = value.get("index").and_then(Value::as_u64).ok_or(LoggedFault::Malformed("index"))?;
-    let bytes = keys::bytes::<{ Leaf::LEN }>(text("leaf")?).ok_or(LoggedFault::Malformed("leaf"))?;
-    let leaf = Leaf::decode(&bytes).map_err(|_| LoggedFault::Malformed("leaf"))?;
-    let salt = keys::bytes::<16>(text("salt")?).ok_or(LoggedFault::Malformed("salt"))?;
-    let data = HEXLOWER.decode(text("data")?.as_bytes()).map_err(|_| LoggedFault::Malformed("data"))?;
-    let path = hashes(value.get("inclusion")).ok_or(LoggedFault::Malformed("inclusion"))?;
-    let is_there = leaf.event == Event::AnswersRoot
-        && hash::event_commit(Event::AnswersRoot, &salt, &data) == leaf.commit
-        && merkle::verify_inclusion(&merkle::leaf_hash(&bytes), index, checkpoint.size, &path, &checkpoint.root);
-    match EventData::decode(Event::AnswersRoot, &data) {
-        Ok(EventData::AnswersRoot(notice)) if is_there => Ok(ShownRoot { index, time: UnixMillis(leaf.time_ms), notice }),
-        Ok(_) | Err(_) => Err(LoggedFault::Root(index)),
+    let Shown { index, time, data } = event::open(value, Event::AnswersRoot, checkpoint)?;
+    match data {
+        EventData::AnswersRoot(notice) => Ok(ShownRoot { index, time, notice }),
+        _ => Err(LoggedFault::Root(index)),
     }
-}
-
-fn hashes(value: Option<&Value>) -> Option<Vec<Hash>> {
-    let list = value.and_then(Value::as_array).filter(|list| list.len() <= PROOF_HASHES_MAX)?;
-    list.iter().map(|hash| hash.as_str().and_then(keys::bytes::<32>)).collect()
 }

@@ -3,6 +3,7 @@
 pub mod answer;
 pub mod caller;
 pub mod cosigning;
+mod event;
 pub mod http;
 pub mod issuing;
 pub mod json;
@@ -12,6 +13,7 @@ pub mod log_proof;
 pub mod logged;
 pub mod monitor;
 pub mod peer;
+pub mod policies;
 pub mod problem;
 pub mod proof;
 pub mod qr;

@@ -145,8 +145,12 @@ impl Monitor {
         progress(checkpoint.size, checkpoint.size);
         match next.arrive(&checkpoint, &served) {
             Ok(()) => {
-                self.followed = next;
-                Found::Well(checkpoint.size)
+                let before = std::mem::replace(&mut self.followed, next).policy();
+                // The first one takes nothing from anybody.
+                match self.followed.policy() {
+                    Some(index) if before.is_some_and(|before| before != index) => alarm(Alarm::Policy { index }),
+                    Some(_) | None => Found::Well(checkpoint.size),
+                }
             }
             // What was read of it in an earlier look may be of what it was then: it is read again, whole, before anybody is alarmed.
             Err(_) if is_resumed => Found::Silent("what was read of it in two looks does not fit; it is read again".to_owned()),

@@ -176,10 +176,13 @@ fn tell(program: &Path, alarm: &Value) -> std::io::Result<()> {
     }
 }
 
-/// What was seen: the newest leaf's time, the rows of the tree's right edge, the checkpoint.
+/// What was seen: the newest leaf's time, the newest policy's leaf, the rows of the tree's right edge, the checkpoint.
 fn keep(path: &Path, followed: &Followed) -> Result<(), Failure> {
     let Some(note) = followed.note() else { return Ok(()) };
     let mut text = format!("{STATE}\nsize {}\ntime {}\n", followed.size(), followed.time_ms());
+    if let Some(index) = followed.policy() {
+        text.push_str(&format!("policy {index}\n"));
+    }
     for row in followed.rows() {
         text.push_str("row");
         for hash in row {
@@ -203,10 +206,14 @@ fn read(path: &Path, origin: &Origin) -> Result<Followed, Failure> {
 
 fn parse(text: &str) -> Option<Followed> {
     let (head, note) = text.split_once("checkpoint\n")?;
-    let mut lines = head.strip_prefix(STATE)?.strip_prefix('\n')?.lines();
+    let mut lines = head.strip_prefix(STATE)?.strip_prefix('\n')?.lines().peekable();
     let size = parse_decimal(lines.next()?.strip_prefix("size ")?)?;
     let time_ms = parse_decimal(lines.next()?.strip_prefix("time ")?)?;
+    let policy = match lines.next_if(|line| line.starts_with("policy ")) {
+        Some(line) => Some(parse_decimal(line.strip_prefix("policy ")?)?),
+        None => None,
+    };
     let hash = |text: &str| decode_base64(text)?.try_into().ok();
     let row = |line: &str| line.strip_prefix("row")?.split(' ').skip(1).map(hash).collect::<Option<Vec<[u8; 32]>>>();
-    Followed::kept(size, &lines.map(row).collect::<Option<Vec<_>>>()?, time_ms, note.to_owned())
+    Followed::kept(size, &lines.map(row).collect::<Option<Vec<_>>>()?, time_ms, policy, note.to_owned())
 }

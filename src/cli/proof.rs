@@ -12,9 +12,10 @@ use super::verify::exit;
 use super::{Exit, Failure, print};
 use crate::channel::log_proof::{self, Continued, Included, LogProofFault};
 use crate::channel::logged::{self, ShownRoot};
+use crate::channel::policies::{POLICIES_FORMAT, PoliciesFault, ShownPolicy};
 use crate::channel::proof::{Evidence, ProofFault, Stated};
 use crate::channel::receipt::{self, Received};
-use crate::channel::{keys, proof};
+use crate::channel::{keys, policies, proof};
 use crate::codec::event::AnswersNotice;
 use crate::codec::proof::{ConsistencyProof, LogProof};
 use crate::crypto::keyring::PublicKeys;
@@ -39,8 +40,8 @@ pub(super) enum Proof {
 
 const VERIFY_HELP: &str = "\
 FILE is recognised by what is in it: a kept answer (fapiao verify --proof, fapiao proof log), a receipt (a line of fapiao issue), proof of inclusion or of
-consistency as text or as a server's JSON. What was signed with keys that were replaced since holds with today's list of keys, which has the old ones.
-凭证、回执、包含证明与一致性证明均可识别；密钥轮换后，旧凭证以最新公钥表仍可验证。";
+consistency as text or as a server's JSON, the policies that a log tells of (/v1/proofs/policies). What was signed with keys that were replaced since holds with today's list of keys, which has the old ones.
+凭证、回执、包含证明、一致性证明与见证策略均可识别；密钥轮换后，旧凭证以最新公钥表仍可验证。";
 
 /// `fapiao proof log` and `fapiao proof roots`
 #[derive(Args)]
@@ -147,6 +148,7 @@ enum Subject {
     Receipt(Box<FullReceipt>),
     Inclusion(String),
     Consistency(String),
+    Policies(Value),
 }
 
 impl Subject {
@@ -161,6 +163,9 @@ impl Subject {
             return Subject::Consistency(text());
         }
         let Ok(value) = serde_json::from_slice::<Value>(file) else { return Subject::Answer };
+        if value.get("format").and_then(Value::as_str) == Some(POLICIES_FORMAT) {
+            return Subject::Policies(value);
+        }
         if value.get("format").is_some() {
             return Subject::Answer;
         }
@@ -183,6 +188,7 @@ impl Subject {
                 Some(Checkpoint::parse(note.text()).ok()?.size)
             }
             Subject::Consistency(_) => None,
+            Subject::Policies(value) => policies::size(value),
         }
     }
 }
@@ -229,6 +235,7 @@ impl Verify {
             (Subject::Receipt(receipt), Some(keys)) => return self.receipt(receipt, keys, head),
             (Subject::Inclusion(text), Some(keys)) => self.inclusion(text, keys, head)?,
             (Subject::Consistency(text), Some(keys)) => self.consistency(text, keys),
+            (Subject::Policies(value), Some(keys)) => return self.policies(value, keys, head),
         };
         match proven {
             Ok((value, text)) => self.holds(value, text, head),
@@ -332,6 +339,27 @@ impl Verify {
             text.push_str(&format!("\n  账本曾重开 the origins differ: {} continues {}, as a reopened ledger does", newer.origin, older.origin));
         }
         Ok((value, text))
+    }
+
+    fn policies(&self, value: &Value, keys: &PublicKeys, head: Option<&Continued>) -> Result<Exit, Failure> {
+        match policies::verify(value, keys, head) {
+            Ok((told, checkpoint)) => {
+                let one = |policy: &ShownPolicy| json!({ "index": policy.index, "time": policy.time.to_string(), "policy": policy.text });
+                let listed: Vec<Value> = told.iter().map(one).collect();
+                let value = json!({ "holds": true, "proves": "policies", "policies": listed, "checkpoint": checkpoint_json(&checkpoint) });
+                let mut text = format!("证明有效 the proof holds\n  {}", checkpoint_text(&checkpoint));
+                if told.is_empty() {
+                    text.push_str("\n  账本未登记见证策略 the log tells of no policy");
+                }
+                for ShownPolicy { index, time, text: policy } in &told {
+                    let policy = policy.lines().map(|line| format!("\n    {line}")).collect::<String>();
+                    text.push_str(&format!("\n  见证策略 the policy from leaf {index} on, {time}:{policy}"));
+                }
+                self.holds(value, text, head)
+            }
+            Err(PoliciesFault::Checkpoint(fault)) => self.does_not_hold(&fault.to_string(), fault.is_malformed()),
+            Err(fault) => self.does_not_hold(&fault.to_string(), matches!(fault, PoliciesFault::Malformed(_))),
+        }
     }
 
     fn does_not_hold(&self, reason: &str, is_malformed: bool) -> Result<Exit, Failure> {

@@ -198,7 +198,7 @@ impl Front {
         let mut kept_up = None;
         self.host(site, |address, threads| {
             tracing::info!(%address, threads, size = engine.ledger().published().size, "listening");
-            kept_up = Some((Regular::lists(&engine, configuration.revocations.minutes.get())?, Regular::roots(&engine)?));
+            kept_up = Some((Regular::lists(&engine, configuration.revocations.minutes.get())?, Regular::announcements(&engine)?));
             ready(address)
         })?;
         drop(kept_up);
@@ -259,7 +259,7 @@ fn watch(runtime: &tokio::runtime::Runtime, engine: &Arc<Engine>, configuration:
         return Err(wrong(format!("more than {POLICY_WITNESSES_MAX} witnesses: a checkpoint has no room for their cosignatures")));
     }
     let witnesses = Witnesses::of(Arc::clone(engine), &policy, configuration.ca.as_deref()).map_err(wrong)?;
-    engine.follow_policy(policy)?;
+    engine.follow_policy(policy, text)?;
     let every = Duration::from_secs(u64::from(configuration.seconds.get()));
     // Trouble that is over in a moment is no reason not to ask: what signs then has been asked about.
     if witnesses.is_any() && engine.ledger().obstacle().is_none() && runtime.block_on(witnesses.first_round()) {
@@ -304,13 +304,16 @@ impl Regular {
         Ok(Regular { stop: Some(stop), thread: Some(thread) })
     }
 
-    /// Has the log tell of signed answers.
-    fn roots(engine: &Arc<Engine>) -> Result<Regular, Failure> {
+    /// Has the log tell of the policy by which it publishes, and of signed answers.
+    fn announcements(engine: &Arc<Engine>) -> Result<Regular, Failure> {
         let (stop, told) = crossbeam_channel::bounded::<()>(0);
         let engine = Arc::clone(engine);
-        let thread = std::thread::Builder::new().name("answers".into()).spawn(move || {
+        let thread = std::thread::Builder::new().name("announcements".into()).spawn(move || {
             let mut wait_ms = 0;
             while told.recv_timeout(Duration::from_millis(wait_ms)) == Err(RecvTimeoutError::Timeout) {
+                if engine.ledger().may_write().is_ok() {
+                    log_policy(&engine);
+                }
                 wait_ms = match engine.answers_due_in() {
                     Ok(Some(0)) if engine.ledger().may_write().is_ok() => {
                         log_answers(&engine);
@@ -327,6 +330,14 @@ impl Regular {
             }
         })?;
         Ok(Regular { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+fn log_policy(engine: &Engine) {
+    match engine.log_policy() {
+        Ok(false) => {}
+        Ok(true) => tracing::info!(size = engine.ledger().published().size, "the log tells of the policy by which it publishes"),
+        Err(error) => tracing::warn!(%error, "the log could not be told of the policy"),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::domain::kind::Kind;
 use crate::domain::number::{InvoiceCode, InvoiceId, InvoiceNumber};
 use crate::domain::taxpayer::TaxpayerId;
 use crate::domain::time::{Day, UnixMillis};
-use crate::limits::REASON_BYTES_MAX;
+use crate::limits::{POLICY_BYTES_MAX, REASON_BYTES_MAX};
 
 /// The kinds of leaves. Numbers are signed and never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,11 +44,13 @@ pub enum Event {
     RevocationList = 13,
     /// A part of the log was lost; it goes on under another origin.
     Reopen = 14,
+    /// By which witnesses checkpoints are published.
+    Policy = 15,
 }
 
 impl Event {
     /// Every event, by number.
-    pub const ALL: [Event; 14] = [
+    pub const ALL: [Event; 15] = [
         Event::Issue,
         Event::Red,
         Event::Void,
@@ -63,9 +65,10 @@ impl Event {
         Event::ClaimBatch,
         Event::RevocationList,
         Event::Reopen,
+        Event::Policy,
     ];
 
-    /// The number that is signed, 1 to 14.
+    /// The number that is signed, 1 to 15.
     pub const fn number(self) -> u8 {
         self as u8
     }
@@ -92,6 +95,7 @@ impl Event {
             Event::ClaimBatch => "claim_batch",
             Event::RevocationList => "revocation_list",
             Event::Reopen => "reopen",
+            Event::Policy => "policy",
         }
     }
 
@@ -308,6 +312,9 @@ pub enum EventData {
     RevocationList(ListNotice),
     /// Why and where the log goes on under another origin.
     Reopen(Notice),
+    /// The trust policy (见证策略) by which checkpoints are published from now on, as text of c2sp.org/tlog-policy: what the text means is judged by
+    /// [`crate::crypto::policy::Policy::parse`], and not here.
+    Policy(String),
 }
 
 /// What is said to everybody of answers that were signed one after the other, so that nobody who steals the key can add to them later.
@@ -386,6 +393,7 @@ impl EventData {
             EventData::AnswersRoot(_) => Event::AnswersRoot,
             EventData::RevocationList(_) => Event::RevocationList,
             EventData::Reopen(_) => Event::Reopen,
+            EventData::Policy(_) => Event::Policy,
         }
     }
 
@@ -401,7 +409,8 @@ impl EventData {
             | EventData::Key(_)
             | EventData::AnswersRoot(_)
             | EventData::RevocationList(_)
-            | EventData::Reopen(_) => 1,
+            | EventData::Reopen(_)
+            | EventData::Policy(_) => 1,
         });
         match self {
             EventData::Void { id, day } => writer.bytes(&id.to_bytes()).u32(day.yyyymmdd()),
@@ -430,6 +439,7 @@ impl EventData {
                 });
                 writer.text(notice.origin.as_str()).text(&notice.reason)
             }
+            EventData::Policy(text) => writer.text(text),
         };
         writer.into_bytes()
     }
@@ -472,6 +482,10 @@ impl EventData {
                         |text| (text.len() <= REASON_BYTES_MAX).then(|| text.to_owned()),
                     )?,
                 })),
+                Event::Policy => {
+                    let policy = |text: &str| (1..=POLICY_BYTES_MAX).contains(&text.len()).then(|| text.to_owned());
+                    reader.value("policy", |reader| reader.text("policy"), policy).map(EventData::Policy)
+                }
                 Event::Issue | Event::Red | Event::Key | Event::LotteryManifest | Event::Freeze | Event::Result | Event::ClaimBatch => {
                     reader.fault(0, DecodeReason::Reserved)
                 }

@@ -102,7 +102,9 @@ impl Leaf {
             let ref_index = reader.value("ref_index", Reader::u64, |index| {
                 let index = (index != Leaf::NO_REF).then_some(index);
                 let suits = match event {
-                    Event::Issue | Event::Allot | Event::AllotmentStatus | Event::Key | Event::AnswersRoot | Event::Reopen => index.is_none(),
+                    Event::Issue | Event::Allot | Event::AllotmentStatus | Event::Key | Event::AnswersRoot | Event::Reopen | Event::Policy => {
+                        index.is_none()
+                    }
                     Event::Red | Event::Void | Event::Status => index.is_some(),
                     // Reserved: their rules come with their layouts.
                     Event::LotteryManifest | Event::Freeze | Event::Result | Event::ClaimBatch | Event::RevocationList => true,

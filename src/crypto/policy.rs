@@ -110,6 +110,9 @@ pub enum LineFault {
 }
 
 impl Policy {
+    /// The policy that names no witness and needs none.
+    pub const NONE: &str = "quorum none\n";
+
     /// Parses the text of a policy.
     pub fn parse(text: &str) -> Result<Policy, PolicyFault> {
         if text.len() > POLICY_BYTES_MAX {

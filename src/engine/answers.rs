@@ -4,17 +4,18 @@
 use std::sync::{Mutex, PoisonError, RwLock};
 
 use super::{Engine, EngineError, random};
-use crate::codec::event::AnswersNotice;
-use crate::codec::leaf::{KeyId, Leaf};
+use crate::codec::event::{AnswersNotice, EventData};
+use crate::codec::leaf::KeyId;
 use crate::codec::proof;
 use crate::crypto::merkle::{self, Hash};
 use crate::domain::time::UnixMillis;
 use crate::issue;
-use crate::ledger::{Covering, Sealed};
+use crate::ledger::Covering;
 use crate::limits::{ANSWER_DELAY_MAX_MS, ANSWERS_PER_ROOT_MAX};
 use crate::verify::answer::Answer;
 use crate::verify::query::Question;
 
+use super::logged::LoggedEvent;
 use super::submitting::Submitted;
 
 /// An answer to keep: checked offline against the log's public keys.
@@ -65,24 +66,9 @@ pub struct LoggedAnswer {
     /// Path from it to that root.
     pub path: Vec<Hash>,
     /// The leaf that has the root.
-    pub event: LoggedRoot,
+    pub event: LoggedEvent,
     /// The checkpoint that the leaf is shown to be in.
     pub checkpoint: String,
-}
-
-/// A leaf that says a root over answers, opened.
-#[derive(Clone, Debug)]
-pub struct LoggedRoot {
-    /// What it says, and where.
-    pub covering: Covering,
-    /// The leaf.
-    pub leaf: [u8; Leaf::LEN],
-    /// Opens the commit in the leaf.
-    pub salt: [u8; 16],
-    /// What the commit is of.
-    pub data: Vec<u8>,
-    /// Path from the leaf to the root of the checkpoint.
-    pub path: Vec<Hash>,
 }
 
 /// The roots over answers of one time, and what is below them.
@@ -91,7 +77,7 @@ pub struct RootsAround {
     /// Which time.
     pub time: UnixMillis,
     /// In the order of the log, one before and one after it included; with the hashes below those that may cover it.
-    pub roots: Vec<(LoggedRoot, Option<Vec<Hash>>)>,
+    pub roots: Vec<(LoggedEvent, Option<Vec<Hash>>)>,
     /// The checkpoint that all of them are shown to be in.
     pub checkpoint: String,
 }
@@ -180,7 +166,7 @@ impl Engine {
             let times = times.clone().min().zip(times.max()).unwrap_or((uncovered.since, uncovered.since));
             let count = u32::try_from(answers.len()).unwrap_or(u32::MAX);
             let notice = AnswersNotice::new(uncovered.first, count, merkle::root_of(&hashes), times).ok_or(EngineError::AnswersNotLogged)?;
-            match self.decide(self.signed(issue::answers_root(notice, &keyring, random()?))?)? {
+            match self.decide(self.signed(issue::announcement(&EventData::AnswersRoot(notice), &keyring, random()?))?)? {
                 Submitted::Logged(_) => logged += u64::from(count),
                 Submitted::Faulty(_) | Submitted::Refused(_) => return Err(EngineError::AnswersNotLogged),
             }
@@ -198,7 +184,7 @@ impl Engine {
         let place = number - covering.notice.first;
         let hashes = self.hashes_below(&covering)?;
         let path = usize::try_from(place).ok().and_then(|place| merkle::path_of(place, &hashes)).unwrap_or_default();
-        let event = self.logged_root(covering, published.size)?;
+        let event = self.logged_event(covering.index, published.size)?;
         Ok(AnswerInLog::Logged(Box::new(LoggedAnswer { place, path, event, checkpoint: published.note.clone() })))
     }
 
@@ -208,7 +194,7 @@ impl Engine {
         let mut roots = Vec::new();
         for covering in self.ledger.answers_roots_around(time)?.into_iter().filter(|covering| covering.index < published.size) {
             let hashes = if covering.notice.spans(time) { Some(self.hashes_below(&covering)?) } else { None };
-            roots.push((self.logged_root(covering, published.size)?, hashes));
+            roots.push((self.logged_event(covering.index, published.size)?, hashes));
         }
         Ok(RootsAround { time, roots, checkpoint: published.note.clone() })
     }
@@ -216,14 +202,5 @@ impl Engine {
     fn hashes_below(&self, covering: &Covering) -> Result<Vec<Hash>, EngineError> {
         let count = usize::try_from(covering.notice.count).unwrap_or(usize::MAX).min(ANSWERS_PER_ROOT_MAX);
         Ok(self.ledger.answers().from(covering.notice.first, count)?.into_iter().map(|(hash, _)| hash).collect())
-    }
-
-    fn logged_root(&self, covering: Covering, size: u64) -> Result<LoggedRoot, EngineError> {
-        match self.ledger.sealed(covering.index)? {
-            Some((leaf, Sealed::Event { salt, data, .. })) => {
-                Ok(LoggedRoot { covering, leaf: leaf.encode(), salt, data, path: self.ledger.inclusion(covering.index, size)? })
-            }
-            Some((_, Sealed::Invoice { .. })) | None => Err(EngineError::AnswersNotLogged),
-        }
     }
 }

@@ -1,18 +1,25 @@
 //! The log's side of witnessing: what is submitted to witnesses, what they sign, and which checkpoint may be published by the trust policy.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
-use super::{Engine, EngineError};
+use super::{Engine, EngineError, LoggedEvent, random};
+use crate::codec::event::EventData;
 use crate::crypto::add_checkpoint::AddCheckpoint;
 use crate::crypto::cosignature::Seconds;
 use crate::crypto::note::Note;
 use crate::crypto::policy::Policy;
+use crate::issue;
 use crate::ledger::Published;
+use crate::limits::POLICIES_SHOWN_MAX;
 
 /// The policy, and the newest checkpoint that meets it.
 #[derive(Debug, Default)]
 pub(super) struct Cosigning {
-    policy: OnceLock<Policy>,
+    /// With its text.
+    policy: OnceLock<(Policy, String)>,
+    /// The log tells of it.
+    told: AtomicBool,
     /// Held for as long as it takes to copy an Arc.
     newest: RwLock<Option<Arc<Cosigned>>>,
 }
@@ -28,19 +35,61 @@ pub struct Cosigned {
     pub time: Seconds,
 }
 
+/// The policies by which checkpoints were published, as the log tells of them.
+#[derive(Clone, Debug)]
+pub struct PoliciesInLog {
+    /// The newest first.
+    pub policies: Vec<LoggedEvent>,
+    /// The checkpoint that all of them are shown to be in.
+    pub checkpoint: String,
+}
+
 impl Engine {
-    /// Publishes by this policy from now on. It is given once.
-    pub fn follow_policy(&self, policy: Policy) -> Result<(), EngineError> {
+    /// Publishes by this policy, of this text, from now on. It is given once.
+    pub fn follow_policy(&self, policy: Policy, text: String) -> Result<(), EngineError> {
         let kept = self.ledger.newest_cosigned()?.and_then(|(size, note)| self.by(&policy, size, &note));
-        if self.cosigning.policy.set(policy).is_ok() {
+        if self.cosigning.policy.set((policy, text)).is_ok() {
             *self.cosigning.newest.write().unwrap_or_else(PoisonError::into_inner) = kept.map(Arc::new);
         }
         Ok(())
     }
 
+    /// Has the log tell of the policy by which this ledger publishes, unless that is what it told last; of none only after one. Whether it had to.
+    pub fn log_policy(&self) -> Result<bool, EngineError> {
+        if self.cosigning.told.load(Ordering::Acquire) {
+            return Ok(false);
+        }
+        self.ledger.may_write()?;
+        let told = self.ledger.policy_before(u64::MAX)?.map(|(_, text)| text);
+        let text = match self.cosigning.policy.get() {
+            Some((_, text)) => text,
+            None if told.is_some() => Policy::NONE,
+            None => return Ok(false),
+        };
+        let news = told.as_deref() != Some(text);
+        if news {
+            self.decide(self.signed(issue::announcement(&EventData::Policy(text.to_owned()), &*self.keyring()?, random()?))?)?;
+        }
+        self.cosigning.told.store(true, Ordering::Release);
+        Ok(news)
+    }
+
+    /// The policies that the log tells of, the newest first and at most [`POLICIES_SHOWN_MAX`], in the published checkpoint.
+    pub fn policies(&self) -> Result<PoliciesInLog, EngineError> {
+        let published = self.ledger.published();
+        let (mut policies, mut before) = (Vec::new(), published.size);
+        while policies.len() < POLICIES_SHOWN_MAX
+            && let Some((index, _)) = self.ledger.policy_before(before)?
+        {
+            policies.push(self.logged_event(index, published.size)?);
+            before = index;
+        }
+        Ok(PoliciesInLog { policies, checkpoint: published.note.clone() })
+    }
+
     /// The policy by which it publishes, if it has one.
     pub fn policy(&self) -> Option<&Policy> {
-        self.cosigning.policy.get()
+        self.cosigning.policy.get().map(|(policy, _)| policy)
     }
 
     /// The newest checkpoint that meets the policy.

@@ -7,6 +7,7 @@ mod callers;
 mod cosigning;
 mod erasing;
 mod files;
+mod logged;
 mod resubmit;
 mod revocations;
 mod rotation;
@@ -44,12 +45,13 @@ use crate::verify::quota::{Policies, Quota};
 use crate::verify::verdict::Verdict;
 use token::Hsm;
 
-pub use answers::{AnswerInLog, Inclusion, LoggedAnswer, LoggedRoot, RootsAround, SignedAnswer};
+pub use answers::{AnswerInLog, Inclusion, LoggedAnswer, RootsAround, SignedAnswer};
 pub use asking::{Asked, Counting};
 pub use callers::{EnrolmentFault, Listed, NewCaller, Territory};
-pub use cosigning::Cosigned;
+pub use cosigning::{Cosigned, PoliciesInLog};
 pub use erasing::Erased;
 pub use files::{read_bounded, read_secret, replace_private, replace_public, write_private, write_public};
+pub use logged::LoggedEvent;
 pub use resubmit::Resubmitted;
 pub use rotation::{HeldKey, KeyPlace, Rotated, RotationFault};
 pub use submitting::{Logged, Pending, Submitted};
@@ -121,6 +123,9 @@ pub enum EngineError {
     /// A root over answers did not come into the log, or is not where it should be.
     #[error("the answers could not be told by the log")]
     AnswersNotLogged,
+    /// A leaf that should be of an event is none.
+    #[error("leaf {0} has no event to show")]
+    NoSuchEvent(u64),
     /// Somebody cannot be enrolled as a caller.
     #[error(transparent)]
     Enrolment(EnrolmentFault),

@@ -2,8 +2,9 @@
 
 use super::recovery::{self, Obstacle};
 use super::store::{Home, Store, StoreError};
-use super::tables::Cosigned;
+use super::tables::{Cosigned, Policies};
 use super::{Ledger, LedgerError};
+use crate::codec::event::{Event, EventData};
 use crate::crypto::note::{Checkpoint, Note};
 use crate::limits::DISPUTE_BYTES_MAX;
 
@@ -47,6 +48,16 @@ impl Ledger {
     /// The checkpoint of this size with its cosignatures, if it has any.
     pub fn cosigned_at(&self, size: u64) -> Result<Option<String>, LedgerError> {
         Ok(self.store.get::<Cosigned>(&size)?.and_then(|bytes| String::from_utf8(bytes).ok()))
+    }
+
+    /// The newest policy by which checkpoints are published that the log tells of before a leaf: its leaf, and its text.
+    pub fn policy_before(&self, index: u64) -> Result<Option<(u64, String)>, LedgerError> {
+        let Some((key, data)) = self.store.before::<Policies>(&index)? else { return Ok(None) };
+        let index = recovery::index_of(&key, "policy")?;
+        match EventData::decode(Event::Policy, &data) {
+            Ok(EventData::Policy(text)) => Ok(Some((index, text))),
+            Ok(_) | Err(_) => Err(LedgerError::broken(index, "the row of policy does not decode".into())),
+        }
     }
 
     /// Signs nothing from now on, and after a restart neither: a quorum of witnesses saw another history, in these words.

@@ -64,8 +64,7 @@ pub fn decide<S: State>(state: &S, submission: Submission, next_index: u64) -> R
         Submission::Keys { events } => {
             Ok(Decision::Log(events.into_iter().map(|event| unplaced(Event::Key, None, None, [0; 32], event)).collect(), None))
         }
-        Submission::AnswersRoot { event } => Ok(Decision::Log(vec![unplaced(Event::AnswersRoot, None, None, [0; 32], event)], None)),
-        Submission::RevocationList { event } => Ok(Decision::Log(vec![unplaced(Event::RevocationList, None, None, [0; 32], event)], None)),
+        Submission::Announcement { of, event } => Ok(Decision::Log(vec![unplaced(of, None, None, [0; 32], event)], None)),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::store::{Batch, Store, StoreError};
 use super::tables::{
-    AllotKey, Allotments, AnswerRoots, Bodies, ByTaxpayer, Heads, Invoices, Keys, Leaves, Reopens, Seals, Table as _, TaxKey, Tiles,
+    AllotKey, Allotments, AnswerRoots, Bodies, ByTaxpayer, Heads, Invoices, Keys, Leaves, Policies, Reopens, Seals, Table as _, TaxKey, Tiles,
 };
 use super::value::{AllotRecord, HeadRecord, InvRecord, Seal};
 use super::{Book, LedgerError};
@@ -90,6 +90,8 @@ pub enum DerivedRow {
     Reopen(Vec<u8>),
     /// Of `answer_root`.
     AnswersRoot((u64, u64), Vec<u8>),
+    /// Of `policy`.
+    Policy(Vec<u8>),
 }
 
 impl DerivedRow {
@@ -101,6 +103,7 @@ impl DerivedRow {
             DerivedRow::Key(_) => Keys::NAME,
             DerivedRow::Reopen(_) => Reopens::NAME,
             DerivedRow::AnswersRoot(..) => AnswerRoots::NAME,
+            DerivedRow::Policy(_) => Policies::NAME,
         }
     }
 
@@ -112,6 +115,7 @@ impl DerivedRow {
             DerivedRow::Key(data) => batch.put_raw::<Keys>(&index, data),
             DerivedRow::Reopen(data) => batch.put_raw::<Reopens>(&index, data),
             DerivedRow::AnswersRoot(key, data) => batch.put_raw::<AnswerRoots>(key, data),
+            DerivedRow::Policy(data) => batch.put_raw::<Policies>(&index, data),
         }
     }
 
@@ -122,11 +126,12 @@ impl DerivedRow {
             DerivedRow::Key(data) => store.get::<Keys>(&index)?.as_ref() == Some(data),
             DerivedRow::Reopen(data) => store.get::<Reopens>(&index)?.as_ref() == Some(data),
             DerivedRow::AnswersRoot(key, data) => store.get::<AnswerRoots>(key)?.as_ref() == Some(data),
+            DerivedRow::Policy(data) => store.get::<Policies>(&index)?.as_ref() == Some(data),
         })
     }
 }
 
-/// The row of `allot`, `key`, `reopen`, `answer_root` or `tax` that follows from one leaf, if one does.
+/// The row of `allot`, `key`, `reopen`, `answer_root`, `policy` or `tax` that follows from one leaf, if one does.
 pub fn derived_row(index: u64, leaf: &Leaf, seal: &Seal) -> Result<Option<DerivedRow>, LedgerError> {
     Ok(match (leaf.event, seal) {
         (Event::Issue | Event::Red, Seal::Invoice(invoice)) => {
@@ -155,10 +160,12 @@ pub fn derived_row(index: u64, leaf: &Leaf, seal: &Seal) -> Result<Option<Derive
             | EventData::Key(_)
             | EventData::AnswersRoot(_)
             | EventData::RevocationList(_)
-            | EventData::Reopen(_) => None,
+            | EventData::Reopen(_)
+            | EventData::Policy(_) => None,
         },
         (Event::Key, Seal::Event(event)) => Some(DerivedRow::Key(event.data.clone())),
         (Event::Reopen, Seal::Event(event)) => Some(DerivedRow::Reopen(event.data.clone())),
+        (Event::Policy, Seal::Event(event)) => Some(DerivedRow::Policy(event.data.clone())),
         (Event::AnswersRoot, Seal::Event(event)) => match decode_event(index, leaf.event, &event.data)? {
             EventData::AnswersRoot(answers) => Some(DerivedRow::AnswersRoot((answers.first, index), event.data.clone())),
             _ => None,

@@ -129,7 +129,8 @@ pub fn fold<R: Rows>(rows: &mut R, index: u64, leaf: &Leaf, seal: &Seal) -> Resu
             | Event::Result
             | Event::ClaimBatch
             | Event::RevocationList
-            | Event::Reopen,
+            | Event::Reopen
+            | Event::Policy,
             _,
         ) => {}
     }

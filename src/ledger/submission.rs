@@ -1,5 +1,6 @@
 //! What is handed to the sequencer: signed and hashed in parallel beforehand, decided one by one. And what it answers.
 
+use crate::codec::event::Event;
 use crate::codec::leaf::KeyId;
 use crate::domain::allotment::{Allotment, Mark, NumberRange};
 use crate::domain::invoice::Face;
@@ -54,13 +55,10 @@ pub enum Submission {
         /// Signed events, in log order.
         events: Vec<SealedEvent>,
     },
-    /// Root over signed answers.
-    AnswersRoot {
-        /// Signed event.
-        event: SealedEvent,
-    },
-    /// A revocation list was published.
-    RevocationList {
+    /// What the ledger says of itself to everybody: a root over signed answers, a revocation list that was published, the policy by which it publishes.
+    Announcement {
+        /// Which of them.
+        of: Event,
         /// Signed event.
         event: SealedEvent,
     },

@@ -19,6 +19,7 @@
 //! answer | number u64                                   | hash of the signed answer, 32 bytes | time ms u64
 //! answer_hash | hash of a signed answer, 32 bytes       | number u64
 //! answer_root | first number u64 | index u64            | data of the answers event, as signed
+//! policy | index u64                                    | data of the policy event, as signed
 //! ```
 
 use super::value::{self, AllotRecord, AuditRecord, CallerRecord, CountRecord, HeadRecord, InvRecord, Seal, ValueError};
@@ -163,6 +164,11 @@ raw_table!(
     AnswerRoots, "answer_root", (u64, u64), |key| [key.0.to_be_bytes(), key.1.to_be_bytes()].concat()
 );
 
+raw_table!(
+    /// Trust policies by which checkpoints were published, in log order.
+    Policies, "policy", u64, |index| index.to_be_bytes().to_vec()
+);
+
 /// A row of `answer`: the hash that stands for it in the tree, and its time in milliseconds.
 pub fn answer_value(hash: &[u8; 32], time_ms: u64) -> Vec<u8> {
     [&hash[..], &time_ms.to_be_bytes()].concat()
@@ -175,7 +181,7 @@ pub fn parse_answer(row: &[u8]) -> Option<([u8; 32], u64)> {
 }
 
 /// Every column family, in the order of this page.
-pub const NAMES: [&str; 18] = [
+pub const NAMES: [&str; 19] = [
     Leaves::NAME,
     Seals::NAME,
     Bodies::NAME,
@@ -194,19 +200,22 @@ pub const NAMES: [&str; 18] = [
     Answers::NAME,
     AnswerHashes::NAME,
     AnswerRoots::NAME,
+    Policies::NAME,
 ];
 
 /// Tables that the first version did not have and of which it had nothing: a ledger without them gets them, empty, when it is opened for writing.
-pub const LATER: [&str; 6] = [Callers::NAME, Audit::NAME, Cosigned::NAME, Answers::NAME, AnswerHashes::NAME, AnswerRoots::NAME];
+pub const LATER: [&str; 7] = [Callers::NAME, Audit::NAME, Cosigned::NAME, Answers::NAME, AnswerHashes::NAME, AnswerRoots::NAME, Policies::NAME];
 
 /// Name in `meta` that says that a table of [`LATER`] was made: missing after that, it is lost.
 pub fn made(table: &str) -> Option<&'static str> {
-    const MADE: [&str; 6] = ["table/caller", "table/audit", "table/cosigned", "table/answer", "table/answer_hash", "table/answer_root"];
+    const MADE: [&str; 7] =
+        ["table/caller", "table/audit", "table/cosigned", "table/answer", "table/answer_hash", "table/answer_root", "table/policy"];
     LATER.iter().position(|name| *name == table).and_then(|at| MADE.get(at).copied())
 }
 
 /// The tables that follow from leaves and seals, and can be rebuilt from them at any time.
-pub const DERIVED: [&str; 7] = [Tiles::NAME, Invoices::NAME, Allotments::NAME, ByTaxpayer::NAME, Keys::NAME, Reopens::NAME, AnswerRoots::NAME];
+pub const DERIVED: [&str; 8] =
+    [Tiles::NAME, Invoices::NAME, Allotments::NAME, ByTaxpayer::NAME, Keys::NAME, Reopens::NAME, AnswerRoots::NAME, Policies::NAME];
 
 /// Whether a table follows from leaves and seals.
 pub fn is_derived(table: &str) -> bool {
@@ -215,8 +224,8 @@ pub fn is_derived(table: &str) -> bool {
 
 /// Name in `meta` of how far a derived table that is being rebuilt has come. Without such a row it is complete.
 pub fn watermark(table: &str) -> Option<&'static str> {
-    const WATERMARKS: [&str; 7] =
-        ["rebuilt/tile", "rebuilt/inv", "rebuilt/allot", "rebuilt/tax", "rebuilt/key", "rebuilt/reopen", "rebuilt/answer_root"];
+    const WATERMARKS: [&str; 8] =
+        ["rebuilt/tile", "rebuilt/inv", "rebuilt/allot", "rebuilt/tax", "rebuilt/key", "rebuilt/reopen", "rebuilt/answer_root", "rebuilt/policy"];
     DERIVED.iter().position(|name| *name == table).and_then(|at| WATERMARKS.get(at).copied())
 }
 

@@ -62,7 +62,12 @@ impl Ledger {
                         };
                     }
                 }
-                EventData::Allot(_) | EventData::Key(_) | EventData::AnswersRoot(_) | EventData::RevocationList(_) | EventData::Reopen(_) => {}
+                EventData::Allot(_)
+                | EventData::Key(_)
+                | EventData::AnswersRoot(_)
+                | EventData::RevocationList(_)
+                | EventData::Reopen(_)
+                | EventData::Policy(_) => {}
             },
         }
         Ok(())

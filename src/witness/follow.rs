@@ -1,6 +1,7 @@
 //! What a monitor 监察 knows of a log and what it judges by it: every checkpoint that it is shown must be signed, cosigned by the policy, and continue what it
 //! saw before, and every leaf must be one that such a log can have.
 
+use crate::codec::event::Event;
 use crate::codec::leaf::Leaf;
 use crate::codec::reader::DecodeError;
 use crate::crypto::cosignature::Seconds;
@@ -66,6 +67,12 @@ pub enum Alarm {
         /// What is wrong with it.
         fault: LeafFault,
     },
+    /// Who has to cosign what is published is decided anew.
+    #[error("leaf {index} changes the policy by which its checkpoints are published: read it at /v1/proofs/policies")]
+    Policy {
+        /// Its place.
+        index: u64,
+    },
     /// What it serves is not what its own checkpoint promises.
     #[error("it does not serve what its checkpoint promises: {0}")]
     Withheld(String),
@@ -84,6 +91,7 @@ impl Alarm {
             Alarm::TwoHistories { .. } => "two_histories",
             Alarm::OtherLeaves { .. } => "other_leaves",
             Alarm::Leaf { .. } => "leaf",
+            Alarm::Policy { .. } => "policy",
             Alarm::Withheld(_) => "withheld",
         }
     }
@@ -112,6 +120,8 @@ pub struct Followed {
     tree: Tree,
     /// Time of its newest leaf, milliseconds.
     time_ms: u64,
+    /// Its newest leaf that tells of a policy.
+    policy: Option<u64>,
     /// The newest checkpoint that was seen, as it was signed; none yet at first.
     note: Option<String>,
 }
@@ -125,14 +135,15 @@ impl Default for Followed {
 impl Followed {
     /// Nothing seen yet.
     pub fn new() -> Followed {
-        Followed { tree: Tree::new(), time_ms: 0, note: None }
+        Followed { tree: Tree::new(), time_ms: 0, policy: None, note: None }
     }
 
-    /// As it was kept: the rows of the tree's right edge, the newest leaf's time, the checkpoint. `None` if they do not belong together.
-    pub fn kept(size: u64, rows: &[Vec<Hash>], time_ms: u64, note: String) -> Option<Followed> {
+    /// As it was kept: the rows of the tree's right edge, the newest leaf's time, the newest policy's leaf, the checkpoint. `None` if they do not belong
+    /// together.
+    pub fn kept(size: u64, rows: &[Vec<Hash>], time_ms: u64, policy: Option<u64>, note: String) -> Option<Followed> {
         let tree = Tree::at(size, rows)?;
         let checkpoint = Checkpoint::parse(Note::parse(&note).ok()?.text()).ok()?;
-        (checkpoint.size == size && checkpoint.root == tree.root()).then_some(Followed { tree, time_ms, note: Some(note) })
+        (checkpoint.size == size && checkpoint.root == tree.root()).then_some(Followed { tree, time_ms, policy, note: Some(note) })
     }
 
     /// Leaves that were seen.
@@ -153,6 +164,11 @@ impl Followed {
     /// Time of the newest leaf, milliseconds.
     pub fn time_ms(&self) -> u64 {
         self.time_ms
+    }
+
+    /// The newest leaf that tells of a policy.
+    pub fn policy(&self) -> Option<u64> {
+        self.policy
     }
 
     /// The newest checkpoint that was seen.
@@ -176,6 +192,9 @@ impl Followed {
                 return Err(wrong(LeafFault::RefersForward(reference)));
             }
             self.time_ms = leaf.time_ms;
+            if leaf.event == Event::Policy {
+                self.policy = Some(index);
+            }
             drop(self.tree.append(merkle::leaf_hash(bytes)));
         }
         Ok(())
@@ -218,7 +237,6 @@ pub fn judge_note(text: &str, origin: &Origin, policy: &Policy, now: Seconds, fr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::event::Event;
     use crate::codec::leaf::KeyId;
     use crate::domain::kind::Kind;
 
@@ -239,15 +257,15 @@ mod tests {
             let mut followed = Followed::new();
             followed.take(&(0..before).map(|at| leaf(at, None)).collect::<Vec<_>>(), 1_000).expect("leaves");
             let text = note(&followed);
-            let mut again = Followed::kept(before, &followed.rows(), followed.time_ms(), text.clone()).expect("as it was");
+            let mut again = Followed::kept(before, &followed.rows(), followed.time_ms(), None, text.clone()).expect("as it was");
             for taken in [&mut followed, &mut again] {
                 taken.take(&[leaf(700, None), leaf(701, Some(0))], 1_000).expect("leaves");
             }
             assert_eq!(followed.root(), again.root(), "{before}");
-            assert!(Followed::kept(before, &again.rows(), 0, text.clone()).is_none());
+            assert!(Followed::kept(before, &again.rows(), 0, None, text.clone()).is_none());
             let mut other = again.rows();
             other[0].pop();
-            assert!(Followed::kept(before + 2, &other, 0, note(&again)).is_none());
+            assert!(Followed::kept(before + 2, &other, 0, None, note(&again)).is_none());
         }
     }
 

@@ -295,6 +295,7 @@ fn event_data() -> impl Strategy<Value = EventData> {
             let times = (UnixMillis(a.min(b)), UnixMillis(a.max(b)));
             EventData::AnswersRoot(AnswersNotice::new(first, count, root, times).expect("answers"))
         }),
+        "(?s).{1,200}".prop_map(EventData::Policy),
         (any::<(u64, [u8; 32])>(), option::of(any::<(u64, [u8; 32])>()), any::<[u8; 8]>(), "[^\\p{Cc}]{1,40}").prop_map(
             |((size, root), lost, log_id, reason)| {
                 let host = Host::parse("fapiao.example:443").expect("a host");
@@ -605,7 +606,7 @@ fn leaves_and_events_reject_what_they_cannot_say() {
     for (offset, value, reason) in [
         (1, 2, DecodeReason::Version),
         (2, 0, DecodeReason::OutOfRange("event")),
-        (2, 15, DecodeReason::OutOfRange("event")),
+        (2, 16, DecodeReason::OutOfRange("event")),
         // An issue refers to nothing, an allotment has no kind.
         (2, 1, DecodeReason::OutOfRange("ref_index")),
         (2, 5, DecodeReason::OutOfRange("kind")),

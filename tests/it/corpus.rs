@@ -222,9 +222,10 @@ fn of_events(add: &mut impl FnMut(&'static str, &str, Vec<u8>)) {
             origin: Origin::parse("fapiao.example/8899aabbccddeeff").expect("an origin"),
             reason: "恢复 restored".to_owned(),
         }),
+        EventData::Policy("quorum none\n".to_owned()),
     ] {
         let choice = Event::ALL.into_iter().position(|event| event == data.event()).expect("an event");
-        add("event", data.event().name(), [&[u8::try_from(choice).expect("one of 14")][..], &data.encode()].concat());
+        add("event", data.event().name(), [&[u8::try_from(choice).expect("one of 15")][..], &data.encode()].concat());
     }
     let (issue, ..) = logged();
     let key = Leaf { event: Event::Key, kind: None, imported: false, id_tag: [0; 32], ..issue.clone() };

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use fapiao::codec::event::{EventData, KeyRecord, Role};
 use fapiao::crypto::keyring::Keyring;
+use fapiao::crypto::policy::Policy;
 use fapiao::crypto::sign::SigningKey;
 use fapiao::domain::allotment::Mark;
 use fapiao::domain::caller::Caller;
@@ -680,6 +681,33 @@ fn a_log_of_several_names_is_checked_under_each() {
     db.delete_cf(reopen, &key).expect("deleted");
     drop(db);
     assert_eq!(told(&examine(&site)), ["reopen 1: there are not as many rows as notices".to_owned(), format!("reopen {notice}: the row is missing")]);
+}
+
+#[test]
+fn policies_are_those_that_the_log_tells_of() {
+    let site = Site::new();
+    let engine = eventful(&site);
+    let text = "quorum none\n";
+    engine.follow_policy(Policy::parse(text).expect("a policy"), text.to_owned()).expect("followed");
+    assert!(engine.log_policy().expect("logged"));
+    let leaf = engine.ledger().published().size - 1;
+    drop(engine);
+    assert_eq!(told(&examine(&site)), [""; 0]);
+    let db = database(&site);
+    let family = db.cf_handle("policy").expect("a table");
+    let row = db.get_cf(family, leaf.to_be_bytes()).expect("readable").expect("a row");
+    db.put_cf(family, leaf.to_be_bytes(), EventData::Policy("quorum w1\n".to_owned()).encode()).expect("written");
+    drop(db);
+    assert_eq!(told(&examine(&site)), [format!("policy {leaf}: the row is not what its event says")]);
+    let db = database(&site);
+    let family = db.cf_handle("policy").expect("a table");
+    db.put_cf(family, leaf.to_be_bytes(), &row).expect("written");
+    db.put_cf(family, 0u64.to_be_bytes(), &row).expect("written");
+    drop(db);
+    assert_eq!(
+        told(&examine(&site)),
+        ["policy 0: the row is not what its event says".to_owned(), "policy 2: there are not as many rows as policy events".to_owned()]
+    );
 }
 
 #[test]

@@ -20,7 +20,7 @@ const ANYBODY: Allowed =
     &[("anonymous", 200), ("issuer", 200), ("business", 200), ("operator", 200), ("department", 200), ("auditor", 200), ("administrator", 200)];
 
 /// Method, path and who may. Written from the design, not from the router's table.
-const TABLE: [(&str, &str, Allowed); 32] = [
+const TABLE: [(&str, &str, Allowed); 33] = [
     ("POST", "/v1/verify", ANYBODY),
     ("POST", "/v1/invoices", &[("issuer", 201)]),
     ("POST", "/v1/invoices/bulk", &[("issuer", 200)]),
@@ -42,6 +42,7 @@ const TABLE: [(&str, &str, Allowed); 32] = [
     ("GET", "/v1/revocations", ANYBODY),
     ("GET", "/v1/proofs/answer/{hash}", ANYBODY),
     ("GET", "/v1/proofs/answers", ANYBODY),
+    ("GET", "/v1/proofs/policies", ANYBODY),
     ("GET", "/v1/proofs/inclusion", ANYBODY),
     ("GET", "/v1/proofs/consistency", ANYBODY),
     ("GET", "/checkpoint", ANYBODY),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use fapiao::crypto::policy::Policy;
 use fapiao::domain::allotment::Mark;
 use fapiao::domain::kind::Kind;
 use fapiao::domain::money::Fen;
@@ -38,10 +39,12 @@ fn reopen(site: &Site) {
     Engine::reopen(&site.config(), "a test").expect("reopened");
 }
 
-/// The log tells of a signed answer.
-fn tell_of_one(engine: &Engine) {
+/// The log tells of a signed answer, and of this policy.
+fn tell_of(engine: &Engine, policy: &str) {
     kept(engine, id(Kind::Special, 1));
     assert_eq!(engine.log_answers().expect("logged"), 1);
+    engine.follow_policy(Policy::parse(policy).expect("a policy"), policy.to_owned()).expect("followed");
+    assert!(engine.log_policy().expect("logged"));
 }
 
 /// Everything that can be logged, with a notice early and late.
@@ -56,7 +59,7 @@ struct Full {
 fn full() -> Full {
     let site = Site::new();
     let engine = eventful(&site);
-    tell_of_one(&engine);
+    tell_of(&engine, "quorum none\n");
     drop(engine);
     reopen(&site);
     let engine = site.open().expect("opened");
@@ -68,7 +71,7 @@ fn full() -> Full {
         logged(submit(&engine, &plain(Kind::Roll, number, Fen(1_000))));
     }
     logged(engine.allotment_status(range(Kind::Roll, 90, 95), Mark::Lost));
-    tell_of_one(&engine);
+    tell_of(&engine, "# Another one.\nquorum none\n");
     fill(&site, &engine, SIZE);
     drop(engine);
     reopen(&site);
@@ -93,7 +96,7 @@ fn is_whole(full: &Full, what: &str) {
     let facts: Vec<String> = rows(&db, "meta").into_keys().map(|name| String::from_utf8(name).expect("a name")).collect();
     assert_eq!(
         facts,
-        ["origin", "table/answer", "table/answer_hash", "table/answer_root", "table/audit", "table/caller", "table/cosigned"],
+        ["origin", "table/answer", "table/answer_hash", "table/answer_root", "table/audit", "table/caller", "table/cosigned", "table/policy"],
         "{what}"
     );
 }
@@ -160,6 +163,6 @@ fn what_is_not_derived_is_not_rebuilt() {
     }
     assert_eq!(tables(&site), before);
     let output = site.program(&["ledger", "rebuild", "--table", "inv,leaf"]).output().expect("run");
-    let said = "fapiao: leaf is no derived table; these can be rebuilt: tile, inv, allot, tax, key, reopen, answer_root\n";
+    let said = "fapiao: leaf is no derived table; these can be rebuilt: tile, inv, allot, tax, key, reopen, answer_root, policy\n";
     assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(2), said));
 }

@@ -291,6 +291,7 @@ fn events() -> Vec<EventData> {
         let times = (UnixMillis(1_600_000_000_000), UnixMillis(latest));
         events.push(EventData::AnswersRoot(AnswersNotice::new(first, count, fixed("root", "answers"), times).expect("answers")));
     }
+    events.push(EventData::Policy("witness w1 witness.example/w1+4d1f2c5a+BJmWm0 https://见证.example/w1\nquorum w1\n".to_owned()));
     events
 }
 
@@ -335,6 +336,7 @@ fn event_json(data: &EventData) -> Value {
         EventData::RevocationList(list) => json!({
             "made": list.made.0, "size": list.size, "tokens": list.tokens, "digest": hex(list.digest),
         }),
+        EventData::Policy(policy) => json!({ "policy": policy }),
         EventData::Reopen(notice) => json!({
             "previous": notice.previous.as_str(), "size": notice.size, "root": hex(notice.root), "origin": notice.origin.as_str(),
             "lost": notice.lost.map(|(size, root)| json!({ "size": size, "root": hex(root) })), "reason": notice.reason,

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::{Duration, Instant};
 
+use fapiao::channel::{keys, policies};
 use fapiao::crypto::add_checkpoint::AddCheckpoint;
 use fapiao::crypto::cosignature::Cosigner;
+use fapiao::crypto::keyring::PublicKeys;
 use fapiao::crypto::merkle::{self, Tree, leaf_hash};
 use fapiao::crypto::note::{Checkpoint, Note, NoteSignature, Origin, verifier_key};
 use fapiao::crypto::sign::SigningKey;
@@ -135,6 +137,31 @@ fn published_at(running: &Running, size: u64) -> String {
     })
 }
 
+/// Waits until all that is in the log is cosigned.
+#[track_caller]
+fn all_is_cosigned(running: &Running) {
+    wait_for("all is cosigned", || (running.figure("fapiao_cosigned_size") == running.figure("fapiao_ledger_size")).then_some(()));
+}
+
+/// The policies that a log tells of: the leaf and the text of each, the newest first.
+fn policies_of(running: &Running, keys: &PublicKeys) -> Vec<(u64, String)> {
+    let told = running.ask("GET", "/v1/proofs/policies", &[], b"").json();
+    let (policies, _) = policies::verify(&told, keys, None).expect("in the log");
+    policies.into_iter().map(|policy| (policy.index, policy.text)).collect()
+}
+
+/// Waits until the log tells of the policy by which it is served.
+#[track_caller]
+pub(crate) fn told_of_policy(site: &Site, running: &Running) {
+    let policy = fs::read_to_string(site.file("policy")).expect("a policy");
+    let keys = keys_of(running);
+    wait_for("the log tells of the policy", || policies_of(running, &keys).first().is_some_and(|(_, text)| *text == policy).then_some(()));
+}
+
+fn keys_of(running: &Running) -> PublicKeys {
+    keys::parse(&running.ask("GET", "/v1/keys", &[], b"").json()["keys"]).expect("keys")
+}
+
 /// A server whose log a witness watches; it is served by its policy.
 pub(crate) fn watched(watcher: &Watcher) -> (Server, Running) {
     let Server { running, site, tokens, .. } = Server::with(SILENT, |_| ());
@@ -142,7 +169,10 @@ pub(crate) fn watched(watcher: &Watcher) -> (Server, Running) {
     watcher.knows(&log_line(&site));
     let witness = watcher.serve();
     let configuration = by_policy(&site, &format!("{}quorum {}\n", watcher.line(&witness), watcher.name));
-    (Server { running: serve(&site, &configuration), site, tokens, configuration }, witness)
+    let running = serve(&site, &configuration);
+    told_of_policy(&site, &running);
+    all_is_cosigned(&running);
+    (Server { running, site, tokens, configuration }, witness)
 }
 
 #[test]
@@ -159,6 +189,8 @@ fn what_enough_witnesses_cosigned_is_published_and_nothing_else() {
     let configuration = by_policy(&site, &policy);
     let running = serve(&site, &configuration);
     let server = Server { running, site, tokens, configuration };
+    told_of_policy(&server.site, &server.running);
+    all_is_cosigned(&server.running);
 
     let size = checkpoint_of(server.ask_as("", "GET", "/checkpoint", b"").text()).size;
     let note = Note::parse(&published_at(&server.running, size)).expect("a note");
@@ -200,15 +232,84 @@ fn what_enough_witnesses_cosigned_is_published_and_nothing_else() {
 }
 
 #[test]
+fn whoever_changes_the_policy_of_a_log_says_so_in_it() {
+    let watcher = Watcher::new("w1");
+    let (server, witness) = watched(&watcher);
+    server.issue(1..4);
+    let keys = keys_of(&server.running);
+    let strict = fs::read_to_string(server.site.file("policy")).expect("a policy");
+    let [(first, text)] = &policies_of(&server.running, &keys)[..] else { panic!("one policy") };
+    assert_eq!(*text, strict);
+    let own = format!("{}{strict}", log_line_of(&server));
+    let url = [format!("http://{}", server.running.address)];
+    let (exit, logged) = monitored(&server.site, "monitor", &own, &url);
+    assert!(exit == Some(0), "{logged}");
+
+    // The same policy again is no news, and neither is another address of the monitor's.
+    let server = server.restart();
+    let size = server.running.figure("fapiao_ledger_size");
+    server.issue(4..6);
+    assert_eq!(policies_of(&server.running, &keys).len(), 1);
+    assert_eq!(server.running.figure("fapiao_ledger_size"), size + 2);
+
+    // Without any, the log says that as well; and one that was served without from the beginning says nothing.
+    let Server { running, site, tokens, .. } = server;
+    drop(running);
+    let server = Server { running: serve(&site, SILENT), site, tokens, configuration: SILENT.to_owned() };
+    let newest = wait_for("the log tells of it", || policies_of(&server.running, &keys).into_iter().next().filter(|(index, _)| index > first));
+    assert_eq!(newest.1, "quorum none\n");
+    let told = server.running.ask("GET", "/v1/proofs/policies", &[], b"").json();
+    let url = [format!("http://{}", server.running.address)];
+    let (exit, logged) = monitored(&server.site, "monitor", &format!("{}quorum none\n", log_line_of(&server)), &url);
+    assert!(exit == Some(1) && logged.contains(&format!("leaf {} changes the policy", newest.0)), "{logged}");
+    let (exit, logged) = monitored(&server.site, "monitor", &format!("{}quorum none\n", log_line_of(&server)), &url);
+    assert!(exit == Some(0), "it is said once: {logged}");
+    let silent = Server::with(SILENT, |_| ());
+    silent.issue(1..2);
+    assert_eq!(policies_of(&silent.running, &keys_of(&silent.running)), []);
+
+    // Whoever has them checks them anywhere, and nothing in them can be changed.
+    let (policies, list) = (server.site.file("policies.json"), server.site.file("keys.json"));
+    fs::write(&list, server.running.ask("GET", "/v1/keys", &[], b"").text()).expect("written");
+    let check = |value: &Value, head: &[&str]| {
+        fs::write(&policies, value.to_string()).expect("written");
+        let mut command = program(&["proof", "verify"]);
+        let output = command.arg(&policies).arg("--keys").arg(&list).args(head).output().expect("run");
+        (output.status.code(), String::from_utf8(output.stdout).expect("UTF-8"))
+    };
+    let (exit, text) = check(&told, &["--head", &url[0]]);
+    assert!(exit == Some(0) && text.contains("quorum none") && text.contains("quorum w1") && text.contains("is a prefix"), "{text}");
+    let tampered: [(&str, Value, &str); 7] = [
+        ("/policies/0/data", told["policies"][1]["data"].clone(), "with this policy"),
+        ("/policies/0/index", (newest.0 - 1).into(), "with this policy"),
+        ("/policies/0/salt", "0".repeat(32).into(), "with this policy"),
+        ("/policies/0/leaf", told["policies"][1]["leaf"].clone(), "with this policy"),
+        ("/policies/0/inclusion/0", "0".repeat(64).into(), "with this policy"),
+        ("/policies/0", told["policies"][1].clone(), "is not before"),
+        ("/checkpoint", told["checkpoint"].as_str().expect("a note").replacen('\n', "\n1", 1).into(), "not signed"),
+    ];
+    for (place, value, why) in tampered {
+        let mut other = told.clone();
+        *other.pointer_mut(place).expect("a member") = value;
+        let (exit, text) = check(&other, &[]);
+        assert!(exit == Some(1) && text.contains(why), "{place}: {text}");
+    }
+    let mut lacking = told.clone();
+    lacking["policies"][0]["salt"].take();
+    assert_eq!(check(&lacking, &[]).0, Some(2));
+
+    drop((witness, server.running));
+    let fsck = server.site.program(&["ledger", "fsck"]).output().expect("run");
+    assert!(fsck.status.success(), "{fsck:?}");
+}
+
+#[test]
 fn two_histories_from_one_backup_are_caught_and_the_later_one_signs_no_more() {
     let watcher = Watcher::new("w1");
     let (server, witness) = watched(&watcher);
     server.issue(1..6);
     let size = checkpoint_of(server.ask_as("", "GET", "/checkpoint", b"").text()).size;
-    wait_for("all is cosigned", || {
-        let cosigned = server.running.figure("fapiao_cosigned_size");
-        (cosigned == server.running.figure("fapiao_ledger_size")).then_some(())
-    });
+    all_is_cosigned(&server.running);
     let backups = server.site.file("backups");
     let Server { running, site, tokens, configuration } = server;
     drop(running);
@@ -272,10 +373,7 @@ fn a_copy_that_is_older_than_what_was_cosigned_signs_nothing_from_the_start() {
     let older = Site::new();
     let before = checkpoint_of(server.ask_as("", "GET", "/checkpoint", b"").text()).size;
     server.issue(1..4);
-    wait_for("all is cosigned", || {
-        let cosigned = server.running.figure("fapiao_cosigned_size");
-        (cosigned == server.running.figure("fapiao_ledger_size")).then_some(())
-    });
+    all_is_cosigned(&server.running);
     let Server { running, site, configuration, .. } = server;
     drop(running);
     drop(site.open().expect("opened").back_up(&backups, 3).expect("backed up"));

@@ -295,6 +295,14 @@ fn words(operation: Operation) -> Words {
             replies: vec![(200, JSON, named("AnswerRoots"), "all there are")],
             problems: &[],
         },
+        Operation::Policies => Words {
+            zh: "账本公布检查点所依的见证策略",
+            en: "the policies by which checkpoints are published, as the log tells of them",
+            parameters: none(),
+            request: None,
+            replies: vec![(200, JSON, named("Policies"), "the newest ones, the newest first")],
+            problems: &[],
+        },
         Operation::Inclusion => Words {
             zh: "包含证明",
             en: "proof that a leaf is in the log of a published size (RFC 6962)",
@@ -603,6 +611,22 @@ fn schemas() -> Value {
             "properties": {
                 "format": { "const": "fapiao-roots/1" }, "time": { "type": "integer" },
                 "roots": { "type": "array", "items": named("AnswersRoot") }, "checkpoint": { "type": "string" },
+            },
+        },
+        "Policies": {
+            "type": "object", "required": ["format", "policies", "checkpoint"],
+            "properties": {
+                "format": { "const": "fapiao-policies/1" }, "checkpoint": { "type": "string" },
+                "policies": {
+                    "type": "array",
+                    "items": {
+                        "type": "object", "required": ["index", "leaf", "salt", "data", "inclusion"],
+                        "properties": {
+                            "index": { "type": "integer" }, "leaf": hex(192), "salt": hex(32), "data": { "type": "string", "pattern": "^[0-9a-f]+$" },
+                            "inclusion": hashes,
+                        },
+                    },
+                },
             },
         },
         "AnswersRoot": {

@@ -182,6 +182,7 @@ async fn handle(
         Operation::Revocations => proofs::revocations(&request),
         Operation::AnswerProof => proofs::answer(request).await,
         Operation::AnswerRoots => proofs::answers(request).await,
+        Operation::Policies => proofs::policies(request).await,
         Operation::Inclusion => proofs::inclusion(request).await,
         Operation::Consistency => proofs::consistency(request).await,
         Operation::Checkpoint => log::checkpoint(&request),

@@ -14,6 +14,7 @@ use super::request::Request;
 use super::verify::charge;
 use crate::channel::log_proof::{consistency_json, inclusion_json};
 use crate::channel::logged;
+use crate::channel::policies;
 use crate::channel::problem::{Kind, Problem};
 use crate::codec::revocations::SignedList;
 use crate::domain::time::UnixMillis;
@@ -61,6 +62,13 @@ pub(super) async fn answers(request: Request) -> Handled {
     let time = UnixMillis(request.required_number("time")?);
     let around = request.blocking(move |engine, _| engine.answer_roots_around(time)).await??;
     Ok(Reply::json(&logged::roots_json(&around)))
+}
+
+/// `GET /v1/proofs/policies`.
+pub(super) async fn policies(request: Request) -> Handled {
+    charge(&request)?;
+    let told = request.blocking(move |engine, _| engine.policies()).await??;
+    Ok(Reply::json(&policies::to_json(&told)))
 }
 
 /// `GET /v1/proofs/inclusion?index=&size=`.

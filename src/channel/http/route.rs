@@ -47,6 +47,8 @@ pub enum Operation {
     AnswerProof,
     /// The roots over answers of some time.
     AnswerRoots,
+    /// The policies by which checkpoints are published.
+    Policies,
     /// A leaf is in the log of some size.
     Inclusion,
     /// A log of some size continues an earlier one.
@@ -143,7 +145,7 @@ const fn row(operation: Operation, name: &'static str, method: Method, path: &'s
 }
 
 /// Every endpoint, the busiest first.
-pub static ENDPOINTS: [Endpoint; 32] = [
+pub static ENDPOINTS: [Endpoint; 33] = [
     row(Operation::Verify, "verify", Method::POST, "/v1/verify", ANYBODY, SMALL),
     row(Operation::Issue, "issue", Method::POST, "/v1/invoices", ISSUERS, DRAFT),
     row(Operation::IssueBulk, "issue_bulk", Method::POST, "/v1/invoices/bulk", ISSUERS, Body::Lines),
@@ -163,6 +165,7 @@ pub static ENDPOINTS: [Endpoint; 32] = [
     row(Operation::Revocations, "revocations", Method::GET, "/v1/revocations", ANYBODY, Body::None),
     row(Operation::AnswerProof, "answer_proof", Method::GET, "/v1/proofs/answer/{hash}", ANYBODY, Body::None),
     row(Operation::AnswerRoots, "answer_roots", Method::GET, "/v1/proofs/answers", ANYBODY, Body::None),
+    row(Operation::Policies, "policies", Method::GET, "/v1/proofs/policies", ANYBODY, Body::None),
     row(Operation::Inclusion, "inclusion", Method::GET, "/v1/proofs/inclusion", ANYBODY, Body::None),
     row(Operation::Consistency, "consistency", Method::GET, "/v1/proofs/consistency", ANYBODY, Body::None),
     row(Operation::Checkpoint, "checkpoint", Method::GET, "/checkpoint", ANYBODY, Body::None),

@@ -225,7 +225,7 @@ impl<'a> Worker<'a> {
         }
         match said(leaf.event(), index, &sealed.data) {
             Some(Said::Void(id) | Said::Status(id, _)) => Ok(Some(self.plan.history.original_of(&id).unwrap_or(id))),
-            Some(Said::Allotment(..) | Said::Key(_) | Said::Answers(_) | Said::Reopen(_) | Said::Nothing) => Ok(None),
+            Some(Said::Allotment(..) | Said::Key(_) | Said::Answers(_) | Said::Reopen(_) | Said::Policy | Said::Nothing) => Ok(None),
             None => {
                 run.findings.add(Seals::NAME, At::Number(index), "the event's data is not laid out as such an event's must be");
                 Err(())

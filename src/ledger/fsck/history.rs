@@ -11,7 +11,7 @@ use super::layout::{Answers, Face, Id, Leaf, RED, Said, said};
 use crate::codec::event::KeyRecord;
 use crate::crypto::keyring::PublicKeys;
 use crate::crypto::note::Origin;
-use crate::ledger::tables::{Allotments, AnswerRoots, Keys, Leaves, Reopens, Table as _};
+use crate::ledger::tables::{Allotments, AnswerRoots, Keys, Leaves, Policies, Reopens, Table as _};
 use crate::ledger::value::{InvRecord, InvoiceSeal, Seal};
 
 /// An event on an invoice that exists.
@@ -53,6 +53,7 @@ pub(super) struct Gathered {
     keys: Vec<(u64, KeyRecord, Vec<u8>)>,
     reopens: Vec<(u64, Origin, Vec<u8>)>,
     answers: Vec<(u64, Answers, Vec<u8>)>,
+    policies: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Gathered {
@@ -74,6 +75,7 @@ impl Gathered {
                 Some(Said::Key(record)) => self.keys.push((index, record, event.data.clone())),
                 Some(Said::Answers(answers)) => self.answers.push((index, answers, event.data.clone())),
                 Some(Said::Reopen(origin)) => self.reopens.push((index, origin, event.data.clone())),
+                Some(Said::Policy) => self.policies.push((index.to_be_bytes().to_vec(), event.data.clone())),
                 Some(Said::Nothing) | None => {}
             },
         }
@@ -100,6 +102,7 @@ pub(super) struct History {
     pub(super) key_rows: Vec<(Vec<u8>, Vec<u8>)>,
     pub(super) reopen_rows: Vec<(Vec<u8>, Vec<u8>)>,
     pub(super) answer_rows: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(super) policy_rows: Vec<(Vec<u8>, Vec<u8>)>,
     /// The roots over answers and their leaves, in log order.
     pub(super) answers: Vec<(u64, Answers)>,
 }
@@ -114,8 +117,9 @@ impl History {
             all.keys.append(&mut part.keys);
             all.reopens.append(&mut part.reopens);
             all.answers.append(&mut part.answers);
+            all.policies.append(&mut part.policies);
         }
-        let Gathered { mut touches, reds, mut allotments, keys, reopens, answers } = all;
+        let Gathered { mut touches, reds, mut allotments, keys, reopens, answers, policies } = all;
         let reds: HashMap<Id, Red> = reds.into_iter().map(|red| (red.id, red)).collect();
         let given_back = touches.iter().filter(|touch| matches!(touch.what, What::Voided)).filter_map(|touch| {
             let Red { original, amount, tax, .. } = *reds.get(&touch.id)?;
@@ -151,6 +155,7 @@ impl History {
             key_rows: keys.iter().map(|(index, _, data)| row(*index, data)).collect(),
             reopen_rows: reopens.iter().map(|(index, _, data)| row(*index, data)).collect(),
             answer_rows,
+            policy_rows: policies,
             answers: answers.into_iter().map(|(index, said, _)| (index, said)).collect(),
             origins: reopens.into_iter().map(|(index, origin, _)| (index, origin)).collect(),
         }
@@ -237,13 +242,14 @@ impl History {
         }
     }
 
-    /// Rows of `allot`.
+    /// Rows of a small table.
     pub(super) fn rows_of(&self, table: &str) -> &[(Vec<u8>, Vec<u8>)] {
         match table {
             Allotments::NAME => &self.allotments,
             Keys::NAME => &self.key_rows,
             Reopens::NAME => &self.reopen_rows,
             AnswerRoots::NAME => &self.answer_rows,
+            Policies::NAME => &self.policy_rows,
             _ => &[],
         }
     }

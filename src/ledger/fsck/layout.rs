@@ -7,6 +7,7 @@ use crate::codec::event::{KeyRecord, Role, Withdrawal};
 use crate::crypto::note::Origin;
 use crate::domain::time::UnixMillis;
 use crate::ledger::value::{self, AllotRecord};
+use crate::limits::POLICY_BYTES_MAX;
 
 pub(super) type Hash = [u8; 32];
 /// An InvoiceId's bytes.
@@ -21,6 +22,7 @@ pub(super) const ALLOTMENT_STATUS: u8 = 6;
 pub(super) const KEY: u8 = 7;
 pub(super) const ANSWERS: u8 = 8;
 pub(super) const REOPEN: u8 = 14;
+pub(super) const POLICY: u8 = 15;
 
 /// Shorter faces have no place for a seller.
 pub(super) const FACE_BYTES_MIN: usize = 49;
@@ -72,12 +74,12 @@ impl Leaf {
     pub(super) fn is_well_formed(&self, index: u64) -> bool {
         let of_invoice = self.event() <= STATUS;
         let refers = match self.event() {
-            ISSUE | ALLOT | ALLOTMENT_STATUS | KEY | ANSWERS | REOPEN => self.reference() == NO_REFERENCE,
+            ISSUE | ALLOT | ALLOTMENT_STATUS | KEY | ANSWERS | REOPEN | POLICY => self.reference() == NO_REFERENCE,
             RED | VOID | STATUS => self.reference() < index,
             _ => true,
         };
         let fixed = [self.0[0], self.0[1], self.0[4], self.0[5], self.0[6], self.0[7] & !1] == [0, 1, 0, 0, 0, 0];
-        fixed && (ISSUE..=REOPEN).contains(&self.event()) && of_invoice == (self.kind() != 0) && refers
+        fixed && (ISSUE..=POLICY).contains(&self.event()) && of_invoice == (self.kind() != 0) && refers
     }
 }
 
@@ -157,6 +159,7 @@ pub(super) enum Said {
     Key(KeyRecord),
     Answers(Answers),
     Reopen(Origin),
+    Policy,
     /// Reserved events.
     Nothing,
 }
@@ -211,6 +214,10 @@ pub(super) fn said(event: u8, index: u64, data: &[u8]) -> Option<Said> {
             let (origin, reason) = text_at(data, origin)?;
             let (_, end) = text_at(data, reason)?;
             Said::Reopen(Origin::parse(origin).filter(|_| ends(end))?)
+        }
+        POLICY => {
+            let (policy, end) = text_at(data, 1)?;
+            Some(Said::Policy).filter(|_| ends(end) && (1..=POLICY_BYTES_MAX).contains(&policy.len()))?
         }
         _ => Said::Nothing,
     })

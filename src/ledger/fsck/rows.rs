@@ -12,7 +12,8 @@ use crate::domain::number::InvoiceId;
 use crate::ledger::registry::{self, Enrolled};
 use crate::ledger::store::StoreError;
 use crate::ledger::tables::{
-    Allotments, AnswerRoots, Audit, Bodies, Callers, Cosigned, Counts, DERIVED, Heads, Keys, Leaves, Meta, Reopens, Seals, Table as _, watermark,
+    Allotments, AnswerRoots, Audit, Bodies, Callers, Cosigned, Counts, DERIVED, Heads, Keys, Leaves, Meta, Policies, Reopens, Seals, Table as _,
+    watermark,
 };
 use crate::ledger::value::{self, AllotRecord, AuditRecord, CallerRecord, CountRecord, HeadRecord, ValueError};
 use crate::limits::FSCK_POINT_READS;
@@ -20,13 +21,14 @@ use crate::limits::FSCK_POINT_READS;
 /// Number of the act that erases a body, in the trail.
 const ERASED_ACT: u8 = 14;
 
-/// `allot`, `key`, `reopen` and `answer_root` have the row that each event makes, and no other.
+/// `allot`, `key`, `reopen`, `answer_root` and `policy` have the row that each event makes, and no other.
 pub(super) fn compare(run: &Run<'_>, history: &History) -> Result<(), StoreError> {
     let counts = [
         (Allotments::NAME, 19, "there are not as many rows as events"),
         (Keys::NAME, 8, "there are not as many rows as key events"),
         (Reopens::NAME, 8, "there are not as many rows as notices"),
         (AnswerRoots::NAME, 16, "there are not as many rows as answers events"),
+        (Policies::NAME, 8, "there are not as many rows as policy events"),
     ];
     for (table, key_bytes, count) in counts {
         if run.checks(table) {

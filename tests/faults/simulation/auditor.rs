@@ -546,6 +546,7 @@ fn table_of(entry: &Entry) -> Option<&'static str> {
         Event::Key => Some("key"),
         Event::Reopen => Some("reopen"),
         Event::AnswersRoot => Some("answer_root"),
+        Event::Policy => Some("policy"),
         _ => None,
     }
 }

@@ -149,7 +149,7 @@ impl Model {
                 EventData::Key(_) => self.keys.push(index),
                 EventData::Reopen(notice) => self.origins.push((index + 1, notice.origin)),
                 // It is about what is logged, and changes none of it.
-                EventData::AnswersRoot(_) | EventData::RevocationList(_) => {}
+                EventData::AnswersRoot(_) | EventData::RevocationList(_) | EventData::Policy(_) => {}
             },
         }
     }
@@ -243,8 +243,7 @@ impl Model {
                 Ok((Event::AllotmentStatus, None, None))
             }
             Submission::Keys { .. } => Ok((Event::Key, None, None)),
-            Submission::AnswersRoot { .. } => Ok((Event::AnswersRoot, None, None)),
-            Submission::RevocationList { .. } => Ok((Event::RevocationList, None, None)),
+            Submission::Announcement { of, .. } => Ok((*of, None, None)),
         }
     }
 
@@ -315,8 +314,7 @@ impl Model {
             | Submission::Status { event: sealed, .. }
             | Submission::Allot { event: sealed, .. }
             | Submission::AllotmentStatus { event: sealed, .. }
-            | Submission::AnswersRoot { event: sealed }
-            | Submission::RevocationList { event: sealed } => {
+            | Submission::Announcement { event: sealed, .. } => {
                 let kind = ref_index.and_then(|index| self.invoices.values().find(|row| row.index == index)).map(|row| face(row).kind);
                 let id_tag = reference.map_or([0; 32], |(tagged, _)| self.keyring.id_tag(tagged));
                 vec![Entry::of_event(event, kind, false, time_ms, ref_index, id_tag, sealed)]

@@ -294,7 +294,6 @@ fn named(submission: &Submission) -> String {
         Submission::Allot { allotment, .. } => format!("allot {:?}", allotment.range),
         Submission::AllotmentStatus { range, mark, .. } => format!("{} {range:?}", mark.name()),
         Submission::Keys { .. } => "keys".into(),
-        Submission::AnswersRoot { .. } => "answers root".into(),
-        Submission::RevocationList { .. } => "revocation list".into(),
+        Submission::Announcement { of, .. } => of.name().replace('_', " "),
     }
 }
