@@ -12,7 +12,7 @@ use crate::channel::question;
 use crate::codec::revocations::SignedList;
 use crate::engine::{now, read_bounded, replace_public};
 use crate::limits::{REVOCATIONS_AGE_HOURS, REVOCATIONS_BYTES_MAX};
-use crate::verify::offline::{self, Finding};
+use crate::verify::offline::{self, Checker, Finding};
 use crate::verify::query::Query;
 
 /// `fapiao revocations …`
@@ -125,7 +125,7 @@ impl Check {
             Ok(Query::Factors(_)) => return Err(Failure::Usage("--qr: not a signed code; a classic one can only be asked about".to_owned())),
             Err(_) => return Err(Failure::Usage("--qr: not the text of a signed code".to_owned())),
         };
-        let finding = offline::check(&claim, &keys, list.as_ref(), now(), self.max_age.saturating_mul(3_600_000));
+        let finding = Checker::new(&keys, list.as_ref()).check(&claim, now(), self.max_age.saturating_mul(3_600_000));
         let value = json!({
             "finding": finding.name(),
             "as_of": finding.as_of().map(|time| time.to_string()),

@@ -2,7 +2,7 @@
 
 use super::query::SignedClaim;
 use super::verdict::Verdict;
-use crate::codec::revocations::SignedList;
+use crate::codec::revocations::{RevocationList, SignedList};
 use crate::crypto::hash;
 use crate::crypto::keyring::{Logged, PublicKeys, Role, SignatureCheck};
 use crate::domain::time::UnixMillis;
@@ -68,32 +68,50 @@ impl Finding {
     }
 }
 
-/// Judges a code at `now`, by a list that may be `max_age_ms` old.
-///
-/// Windows of keys are not looked at: they are about when a leaf was written, which the code does not say. What was signed outside of them is not in the
-/// log, and only asking tells.
-pub fn check(claim: &SignedClaim, keys: &PublicKeys, list: Option<&SignedList>, now: UnixMillis, max_age_ms: u64) -> Finding {
-    let face = claim.face_bytes();
-    match signed_by(keys, claim.key_id, &hash::invoice_message(&face, &claim.rest_digest), &claim.signature) {
-        SignatureCheck::Valid => {}
-        SignatureCheck::UnknownKey => return Finding::UpdateKeys,
-        SignatureCheck::Compromised => return Finding::AskOnline,
-        SignatureCheck::OtherRole | SignatureCheck::OutsideWindow | SignatureCheck::WrongSignature => return Finding::Forged,
+/// Keys and a revocation list, judged once for as many codes as are checked: the signature of a list is over all of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Checker<'a> {
+    keys: &'a PublicKeys,
+    list: Result<&'a RevocationList, Finding>,
+}
+
+impl<'a> Checker<'a> {
+    /// Judges the list, if there is one.
+    pub fn new(keys: &'a PublicKeys, list: Option<&'a SignedList>) -> Checker<'a> {
+        let list = match list {
+            Some(signed) => judge_list(signed, keys).map_or(Ok(&signed.list), Err),
+            None => Err(Finding::NoList),
+        };
+        Checker { keys, list }
     }
-    let Some(signed) = list else { return Finding::NoList };
-    if let Some(worthless) = judge_list(signed, keys) {
-        return worthless;
-    }
-    let as_of = signed.list.made;
-    if signed.list.has(&hash::commit(&face, &claim.rest_digest)) {
-        // True however old the list is: but for a suspension, none of it is ever taken back.
-        Finding::Revoked { as_of }
-    } else if as_of.0 > now.0.saturating_add(CLOCK_BEHIND_MAX_MS) {
-        Finding::ClockBehind { as_of }
-    } else if now.0.saturating_sub(as_of.0) > max_age_ms {
-        Finding::ListTooOld { as_of }
-    } else {
-        Finding::Genuine { as_of }
+
+    /// Judges a code at `now`, by a list that may be `max_age_ms` old.
+    ///
+    /// Windows of keys are not looked at: they are about when a leaf was written, which the code does not say. What was signed outside of them is not in
+    /// the log, and only asking tells.
+    pub fn check(&self, claim: &SignedClaim, now: UnixMillis, max_age_ms: u64) -> Finding {
+        let face = claim.face_bytes();
+        match signed_by(self.keys, claim.key_id, &hash::invoice_message(&face, &claim.rest_digest), &claim.signature) {
+            SignatureCheck::Valid => {}
+            SignatureCheck::UnknownKey => return Finding::UpdateKeys,
+            SignatureCheck::Compromised => return Finding::AskOnline,
+            SignatureCheck::OtherRole | SignatureCheck::OutsideWindow | SignatureCheck::WrongSignature => return Finding::Forged,
+        }
+        let list = match self.list {
+            Ok(list) => list,
+            Err(worthless) => return worthless,
+        };
+        let as_of = list.made;
+        if list.has(&hash::commit(&face, &claim.rest_digest)) {
+            // True however old the list is: but for a suspension, none of it is ever taken back.
+            Finding::Revoked { as_of }
+        } else if as_of.0 > now.0.saturating_add(CLOCK_BEHIND_MAX_MS) {
+            Finding::ClockBehind { as_of }
+        } else if now.0.saturating_sub(as_of.0) > max_age_ms {
+            Finding::ListTooOld { as_of }
+        } else {
+            Finding::Genuine { as_of }
+        }
     }
 }
 

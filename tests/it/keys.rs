@@ -24,7 +24,7 @@ use fapiao::engine::{Engine, EngineError, Rotated, RotationFault, keyring_path};
 use fapiao::issue::{self, Randomness};
 use fapiao::ledger::{Obstacle, Outcome, Sealed, Submission, SubmitError};
 use fapiao::limits::{KEY_OVERLAP_MIN_MS, KEY_OVERLAP_MS, KEYRING_KEYS_MAX};
-use fapiao::verify::offline::{self, Finding};
+use fapiao::verify::offline::{Checker, Finding};
 use fapiao::verify::query::Query;
 use fapiao::verify::verdict::Verdict;
 use serde_json::{Value, json};
@@ -93,7 +93,7 @@ fn kept_answer(engine: &Engine, number: u32) -> Vec<u8> {
 /// What a checker without a list of revocations says; that the code is signed is then all that is known.
 fn offline_says(text: &str, keys: &PublicKeys) -> Finding {
     match question::of_qr(text).query {
-        Ok(Query::Signed(claim)) => offline::check(&claim, keys, None, UnixMillis(0), 0),
+        Ok(Query::Signed(claim)) => Checker::new(keys, None).check(&claim, UnixMillis(0), 0),
         other => panic!("{other:?}"),
     }
 }

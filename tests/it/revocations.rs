@@ -18,7 +18,7 @@ use fapiao::domain::money::Fen;
 use fapiao::domain::time::UnixMillis;
 use fapiao::engine::{Engine, replace_public};
 use fapiao::limits::REVOCATIONS_ROUNDS_MAX;
-use fapiao::verify::offline::{Finding, check};
+use fapiao::verify::offline::{Checker, Finding};
 use fapiao::verify::query::{Query, SignedClaim};
 use proptest::prelude::*;
 use serde_json::Value;
@@ -189,14 +189,14 @@ fn offline_it_is_told_what_can_be_told() {
     let (good, bad) = (claim(&engine, Kind::Electronic, 1), claim(&engine, Kind::Electronic, 2));
     let as_of = list.list.made;
     let at = |ms: u64| UnixMillis(as_of.0 + ms);
-    let judge = |claim: &SignedClaim, now| check(claim, keys, Some(&list), now, 48 * HOUR);
+    let judge = |claim: &SignedClaim, now| Checker::new(keys, Some(&list)).check(claim, now, 48 * HOUR);
     assert_eq!(judge(&good, at(0)), Finding::Genuine { as_of });
     assert_eq!(judge(&good, at(48 * HOUR)), Finding::Genuine { as_of });
     assert_eq!(judge(&good, at(48 * HOUR + 1)), Finding::ListTooOld { as_of });
     assert_eq!(judge(&good, UnixMillis(as_of.0 - 60_000)), Finding::ClockBehind { as_of });
     assert_eq!(judge(&bad, at(0)), Finding::Revoked { as_of });
     assert_eq!(judge(&bad, at(1_000 * HOUR)), Finding::Revoked { as_of }, "however old the list is");
-    assert_eq!(check(&good, keys, None, at(0), HOUR), Finding::NoList);
+    assert_eq!(Checker::new(keys, None).check(&good, at(0), HOUR), Finding::NoList);
 
     let tampered = |change: fn(&mut SignedClaim)| {
         let mut claim = good.clone();
@@ -216,10 +216,10 @@ fn offline_it_is_told_what_can_be_told() {
     let stranger = SigningKey::from_seed(&[9; 32]);
     let record = KeyRecord::new(Role::Authority, stranger.public(), UnixMillis(0), None).expect("a key");
     let theirs = list.list.clone().signed(record.key_id(), |message| Ok::<_, SignError>(stranger.sign(message))).expect("signed");
-    assert_eq!(check(&good, keys, Some(&theirs), at(0), HOUR), Finding::UpdateKeys);
+    assert_eq!(Checker::new(keys, Some(&theirs)).check(&good, at(0), HOUR), Finding::UpdateKeys);
     let claimed = list.list.clone().signed(list.key_id, |message| Ok::<_, SignError>(stranger.sign(message))).expect("signed");
-    assert_eq!(check(&good, keys, Some(&claimed), at(0), HOUR), Finding::ListForged);
-    assert_eq!(check(&good, &PublicKeys::new(), Some(&list), at(0), HOUR), Finding::UpdateKeys);
+    assert_eq!(Checker::new(keys, Some(&claimed)).check(&good, at(0), HOUR), Finding::ListForged);
+    assert_eq!(Checker::new(&PublicKeys::new(), Some(&list)).check(&good, at(0), HOUR), Finding::UpdateKeys);
 }
 
 fn origin() -> Origin {
