@@ -45,8 +45,11 @@ pub const KEY_NAME_MAX: usize = 255;
 /// A witness's clock may be ahead of ours by this much, in seconds, before what it dates counts as of tomorrow.
 pub const COSIGNATURE_SKEW_SECS: u64 = 300;
 
-/// A trust policy at most, in bytes: 32 each of logs, witnesses and groups, with names and addresses of 300 bytes.
-pub const POLICY_BYTES_MAX: usize = 60_000;
+/// A trust policy at most, in bytes: the log tells of it in one event, and 64 logs of a witness need as much.
+pub const POLICY_BYTES_MAX: usize = 12 << 10;
+
+/// The largest stored record, in bytes: a sealed body has a layout of its own, and of all others the event of a policy is the longest.
+pub const VALUE_BYTES_MAX: usize = 16 << 10;
 
 /// Policies that are shown of those that the log tells of: the newest ones.
 pub const POLICIES_SHOWN_MAX: usize = 8;
@@ -75,6 +78,12 @@ pub const COSIGN_QUIET_SECS: u64 = 60;
 /// How long one witness may take in one round, in seconds: two replies as late as they may be. So long a server waits at its start before it signs anything.
 pub const WITNESS_ROUND_SECS: u64 = 2 * WITNESS_PATIENCE_SECS;
 
+/// Characters of what a witness says that are written to the log.
+pub const WITNESS_SAID_CHARS_MAX: usize = 200;
+
+/// How long other words of a witness that still does not cosign are not written to the log, in seconds.
+pub const WITNESS_SAID_SECS: u64 = 60;
+
 /// Witnesses of a policy by which a log publishes at most: so many lines a note has left beside the log's own.
 pub const POLICY_WITNESSES_MAX: usize = NOTE_SIGNATURES_MAX - 1 - FORMER_CHECKPOINT_KEYS_MAX;
 
@@ -94,6 +103,12 @@ pub const MONITOR_TRIES_MAX: usize = 10;
 /// See [`MONITOR_TRIES_MAX`].
 pub const MONITOR_WAIT_SECS_MAX: u64 = 60;
 
+/// How long it waits so in one look at most, in seconds, where there are other addresses to look at.
+pub const MONITOR_WAITS_SECS_MAX: u64 = 300;
+
+/// For how long what a signed checkpoint is over may not be had at all before that is an alarm, in seconds.
+pub const MONITOR_UNREAD_SECS_MAX: u64 = 3_600;
+
 /// How long the program of an alarm may run, in seconds.
 pub const MONITOR_ALARM_SECS: u64 = 30;
 
@@ -102,6 +117,9 @@ pub const MONITOR_EVIDENCE_MAX: usize = 100;
 
 /// Logs that one witness watches at most.
 pub const WITNESS_LOGS_MAX: usize = 64;
+
+/// Lock record of a witness at most, in bytes: a name and a size for each log.
+pub const WITNESS_LOCK_BYTES_MAX: usize = 128 + WITNESS_LOGS_MAX * 128;
 
 /// State of a witness at most, in bytes: a note for each log.
 pub const WITNESS_STATE_BYTES_MAX: usize = 128 + WITNESS_LOGS_MAX * (32 + NOTE_BYTES_MAX);
@@ -577,6 +595,8 @@ const _: () = assert!(SKETCH_CELLS <= 1 << 32 && SKETCH_CELLS.is_power_of_two())
 const _: () = assert!(SKETCH_SEGMENTS.is_power_of_two() && SKETCH_CELLS / SKETCH_SEGMENTS >= 8);
 // Stripe and shard come from two bytes and one.
 const _: () = assert!(GUESS_STRIPES <= 1 << 16 && GUESS_STRIPES.is_power_of_two() && QUOTA_SHARDS <= 256 && QUOTA_SHARDS.is_power_of_two());
+// Salt, signature and what frames them.
+const _: () = assert!(POLICY_BYTES_MAX + 256 <= VALUE_BYTES_MAX && POLICY_BYTES_MAX <= u16::MAX as usize);
 const _: () = assert!(FSCK_CHUNK.is_power_of_two() && FSCK_CHUNK >= 256);
 const _: () = assert!(KEY_OVERLAP_MIN_MS > CLOCK_BEHIND_MAX_MS && KEY_OVERLAP_MIN_MS <= KEY_OVERLAP_MS && KEY_OVERLAP_MS <= KEY_OVERLAP_MAX_MS);
 // Between two attempts to go on, a token is asked again.

@@ -14,7 +14,7 @@ Without arguments it reads requests from standard input, one JSON object per lin
                        3 {id: {code, number}, day}        4 {id, mark}        5 {taxpayer, kind, code, first, last}
                        6 {code, first, last, mark}        7 {algorithm, role, key_id, public_key, valid_from, valid_until or null,
                                                                 perhaps reason}
-                       8 {first, count, root, earliest, latest}         15 {policy}
+                       8 {first, count, root, earliest, latest}         15 {previous, policy}
                        a mark is its number or lost, stolen, abnormal, blank_void, lifted, red_before_import
   leaf               event, kind, flags, time_ms, ref_index or null, id_tag, commit, key_id
   decode_leaf        leaf
@@ -998,8 +998,9 @@ def event_data(event: int, data: Values) -> bytes:
         return b"\1" + first + count + hex_in(data, "root", 32) + earliest + latest
     if event == 15:
         policy = str_in(data, "policy")
-        need(0 < len(policy.encode()) <= 60_000, "policy: empty or too long")
-        return b"\1" + write_text(policy)
+        need(0 < len(policy.encode()) <= 12_288, "policy: empty or too long")
+        previous = None if data.get("previous") is None else int_in(data, "previous", 8)
+        return b"\1" + write_opt(previous) + write_text(policy)
     need(event == 7, "event: not 3 to 8, or 13 to 15")
     algorithm, role = int_in(data, "algorithm", 1), int_in(data, "role", 1)
     need(algorithm == b"\1" and role[0] in (1, 2, 3, 6), "algorithm or role: not of a public key")
@@ -1053,7 +1054,8 @@ def read_event_data(event: int, data: bytes) -> Values:
             values["lost"] = {"size": reader.uint(8), "root": reader.take(32).hex()}
         values |= {"origin": reader.text(), "reason": reader.text()}
     elif event == 15:
-        values |= {"policy": reader.text()}
+        values["previous"] = reader.uint(8) if reader.present() else None
+        values["policy"] = reader.text()
     reader.end()
     need(event_data(event, values) == data, "not the one encoding of its values")
     return values

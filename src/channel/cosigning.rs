@@ -18,7 +18,10 @@ use crate::crypto::note::{Note, NoteSignature, parse_decimal};
 use crate::crypto::policy::{KnownWitness, Policy};
 use crate::engine::{Cosigned, Engine, EngineError};
 use crate::ledger::{Obstacle, Published};
-use crate::limits::{COSIGN_QUIET_SECS, COSIGNATURE_SKEW_SECS, NOTE_BYTES_MAX, WITNESS_PATIENCE_SECS, WITNESS_ROUND_SECS, WITNESS_TRIES_MAX};
+use crate::limits::{
+    COSIGN_QUIET_SECS, COSIGNATURE_SKEW_SECS, NOTE_BYTES_MAX, WITNESS_PATIENCE_SECS, WITNESS_ROUND_SECS, WITNESS_SAID_CHARS_MAX, WITNESS_SAID_SECS,
+    WITNESS_TRIES_MAX,
+};
 
 /// The witnesses of a policy, and what is known of each.
 #[derive(Debug)]
@@ -34,8 +37,8 @@ struct One {
     conversation: Option<Conversation>,
     /// Size of the checkpoint that it cosigned last, as far as we know.
     seen: u64,
-    /// What was said of it last, so that it is not said again and again.
-    said: Option<String>,
+    /// What was said of it last and when, so that it is not said again and again.
+    said: Option<(String, Instant)>,
 }
 
 /// What one witness did with a checkpoint.
@@ -164,6 +167,11 @@ fn told(round: &Result<Round, EngineError>) -> Option<Option<u64>> {
     }
 }
 
+/// The beginning of what somebody else said, fit to be written down.
+fn quoted(text: &str) -> String {
+    text.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).take(WITNESS_SAID_CHARS_MAX).collect()
+}
+
 fn broken(size: u64, reason: String) -> EngineError {
     EngineError::Ledger(crate::ledger::LedgerError::Checkpoint { size, reason })
 }
@@ -221,7 +229,7 @@ impl One {
                 // It has a checkpoint of the very size that is submitted; without that, a proxy may have spoken.
                 StatusCode::CONFLICT if self.seen == published.size => return Did::Disputed(self.other_history()),
                 StatusCode::UNPROCESSABLE_ENTITY => return Did::Disputed(self.other_history()),
-                status => return Did::Failed(format!("HTTP {}: {}", status.as_u16(), text.lines().next().unwrap_or_default())),
+                status => return Did::Failed(format!("HTTP {}: {}", status.as_u16(), quoted(&text))),
             }
         }
         Did::Failed("its size changes faster than it can be asked: somebody else submits for this log".to_owned())
@@ -237,7 +245,16 @@ impl One {
             Did::Cosigned(_) => None,
             Did::Disputed(words) | Did::Failed(words) => Some(words.clone()),
         };
-        if said == self.said {
+        // What differs in its figures only is the same trouble, and each time would fill the log.
+        let is_known = match (&self.said, &said) {
+            (None, None) => true,
+            (Some((before, at)), Some(said)) => {
+                let kind = |words: &str| words.split(|c: char| c == ':' || c.is_ascii_digit()).next().map(str::to_owned);
+                said == before || (kind(said) == kind(before) && at.elapsed() < Duration::from_secs(WITNESS_SAID_SECS))
+            }
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        if is_known {
             return;
         }
         let witness = self.known.name.as_str();
@@ -246,6 +263,6 @@ impl One {
             Did::Disputed(words) => tracing::error!(witness, said = %words, "the witness saw another history"),
             Did::Failed(words) => tracing::warn!(witness, said = %words, "the witness does not cosign"),
         }
-        self.said = said;
+        self.said = said.map(|said| (said, Instant::now()));
     }
 }

@@ -44,6 +44,12 @@ pub(super) struct Shown {
     pub(super) data: EventData,
 }
 
+/// When an event was logged, as its leaf says: nothing is checked.
+pub(super) fn time_of(value: &Value) -> Option<UnixMillis> {
+    let leaf = keys::bytes::<{ Leaf::LEN }>(value.get("leaf")?.as_str()?)?;
+    Some(UnixMillis(Leaf::decode(&leaf).ok()?.time_ms))
+}
+
 /// Checks that an event of this kind is in the log of a checkpoint, and that its data are those that its leaf commits to.
 pub(super) fn open(value: &Value, of: Event, checkpoint: &Checkpoint) -> Result<Shown, EventFault> {
     let text = |member: &'static str| value.get(member).and_then(Value::as_str).ok_or(EventFault::Malformed(member));

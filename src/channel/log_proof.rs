@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::keys;
 use crate::codec::leaf::Leaf;
 use crate::codec::proof::{ConsistencyProof, LogProof, LogProofError};
-use crate::crypto::keyring::{CheckpointFault, Logged, PublicKeys};
+use crate::crypto::keyring::{CheckpointFault, Enrolled, Logged, PublicKeys};
 use crate::crypto::merkle::{self, Hash};
 use crate::crypto::note::{Checkpoint, Note, NoteError, Origin};
 use crate::domain::time::UnixMillis;
@@ -58,6 +58,14 @@ pub enum LogProofFault {
         /// As the checkpoint says.
         size: u64,
     },
+    /// Signed by keys only that were retired before something that it covers.
+    #[error("the checkpoint of {origin} at size {size} is signed by a key only that was retired before what it covers")]
+    Retired {
+        /// As the checkpoint says.
+        origin: Origin,
+        /// As the checkpoint says.
+        size: u64,
+    },
     /// The proof is about another size than its checkpoint.
     #[error("the proof is about size {stated}, its checkpoint about size {signed}")]
     OtherSize {
@@ -99,6 +107,7 @@ impl LogProofFault {
             LogProofFault::Text(_) | LogProofFault::Note(_) | LogProofFault::NoLeaf | LogProofFault::Leaf => true,
             LogProofFault::NotSigned { .. }
             | LogProofFault::AskOnline { .. }
+            | LogProofFault::Retired { .. }
             | LogProofFault::OtherSize { .. }
             | LogProofFault::NotIncluded { .. }
             | LogProofFault::OtherHead { .. }
@@ -198,7 +207,9 @@ fn continued(proof: &ConsistencyProof, older: Checkpoint, keys: &PublicKeys) -> 
 /// and was not retired before `covered`, if a time of what it covers is known.
 pub(super) fn open(note: &str, keys: &PublicKeys, covered: UnixMillis) -> Result<Checkpoint, LogProofFault> {
     let Checkpoint { origin, size, .. } = stated(note)?;
-    keys.open_checkpoint(note, &origin, |key, _| key.is_sound_at(Logged::Unknown) && key.lasted_beyond(covered)).map_err(|fault| match fault {
+    let is_sound = |key: &Enrolled, _| key.is_sound_at(Logged::Unknown);
+    keys.open_checkpoint(note, &origin, |key, _| is_sound(key, size) && key.lasted_beyond(covered)).map_err(|fault| match fault {
+        CheckpointFault::Compromised if keys.open_checkpoint(note, &origin, is_sound).is_ok() => LogProofFault::Retired { origin, size },
         CheckpointFault::Compromised => LogProofFault::AskOnline { origin, size },
         CheckpointFault::NoKey | CheckpointFault::Note(_) => LogProofFault::NotSigned { origin, size },
     })

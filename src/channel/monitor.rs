@@ -4,9 +4,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use data_encoding::HEXLOWER;
 use hyper::StatusCode;
 
+use super::log_proof;
 use super::peer::{Conversation, Said};
 use crate::codec::leaf::Leaf;
 use crate::codec::tile::{Row, TileName};
@@ -15,7 +15,10 @@ use crate::crypto::merkle::{self, TILE_WIDTH};
 use crate::crypto::note::{Checkpoint, Origin};
 use crate::crypto::policy::Policy;
 use crate::domain::time::UnixMillis;
-use crate::limits::{BUNDLE_BYTES_MAX, MONITOR_PATIENCE_SECS, MONITOR_TRIES_MAX, MONITOR_WAIT_SECS_MAX, NOTE_BYTES_MAX, PROOF_FILE_BYTES_MAX};
+use crate::limits::{
+    BUNDLE_BYTES_MAX, MONITOR_PATIENCE_SECS, MONITOR_TRIES_MAX, MONITOR_UNREAD_SECS_MAX, MONITOR_WAIT_SECS_MAX, MONITOR_WAITS_SECS_MAX,
+    NOTE_BYTES_MAX, PROOF_FILE_BYTES_MAX,
+};
 use crate::witness::follow::{Alarm, Followed, judge_note};
 
 /// What was found at one address.
@@ -27,7 +30,14 @@ pub enum Found {
     Alarm {
         /// Why.
         alarm: Alarm,
-        /// What was served as the checkpoint, for evidence.
+        /// What was served as the checkpoint, and what else was said, for evidence.
+        served: String,
+    },
+    /// It shows a signed checkpoint, and what that is over could not be read, or compared with what was seen.
+    Unread {
+        /// Why not.
+        why: String,
+        /// What was served as the checkpoint.
         served: String,
     },
     /// It could not be asked.
@@ -42,8 +52,12 @@ pub struct Monitor {
     /// How old the newest cosignature may be.
     freshest: Seconds,
     followed: Followed,
-    /// What was read beyond that at an address whose look broke off, so that the next one need not begin again.
-    reading: Option<(usize, Followed)>,
+    /// What was read beyond that in a look that broke off, so that the next one need not begin again: the root says whether it was right.
+    reading: Option<Followed>,
+    /// What was said in this look besides, for evidence: a proof from one size to another gives the root that the other history had at the first.
+    shown: Vec<String>,
+    /// Time that was spent waiting in this look.
+    waited: Duration,
     places: Vec<Place>,
 }
 
@@ -56,6 +70,8 @@ struct Place {
     conversation: Conversation,
     /// The largest size that it showed.
     size: u64,
+    /// Since when what it shows could not be read, without any progress.
+    unread_since: Option<UnixMillis>,
 }
 
 impl Monitor {
@@ -70,10 +86,10 @@ impl Monitor {
     ) -> Result<Monitor, String> {
         let place = |url: &String| {
             let conversation = Conversation::with(url, authorities).map_err(|why| format!("{url}: {why}"))?;
-            Ok(Place { conversation, size: 0 })
+            Ok(Place { conversation, size: 0, unread_since: None })
         };
         let places = urls.iter().map(place).collect::<Result<Vec<_>, String>>()?;
-        Ok(Monitor { origin, policy, freshest, followed, reading: None, places })
+        Ok(Monitor { origin, policy, freshest, followed, reading: None, shown: Vec::new(), waited: Duration::ZERO, places })
     }
 
     /// What was seen of the log.
@@ -81,14 +97,46 @@ impl Monitor {
         &self.followed
     }
 
-    /// Looks at each address once. `progress` is told how far it has read, and of how much.
-    pub async fn look(&mut self, now: Now<'_>, progress: &dyn Fn(u64, u64)) -> Vec<(String, Found)> {
-        let mut found = Vec::with_capacity(self.places.len());
-        for at in 0..self.places.len() {
-            let url = self.places.get(at).map(|place| place.conversation.url()).unwrap_or_default();
-            found.push((url, self.look_at(at, now, progress).await));
+    /// Its addresses, by number.
+    pub fn addresses(&self) -> Vec<String> {
+        self.places.iter().map(|place| place.conversation.url()).collect()
+    }
+
+    /// Looks at one address, by number, once. `progress` is told how far it has read, and of how much. What was read when this is dropped is read on later.
+    pub async fn look(&mut self, at: usize, now: Now<'_>, progress: &dyn Fn(u64, u64)) -> Found {
+        self.waited = Duration::ZERO;
+        let before = self.read();
+        self.shown.clear();
+        let found = match self.look_at(at, now, progress).await {
+            Found::Alarm { alarm, served } => {
+                if let Alarm::Policy { .. } = alarm
+                    && let Ok(text) = self.text(at, "/v1/proofs/policies", PROOF_FILE_BYTES_MAX).await
+                {
+                    self.shown.push(text);
+                }
+                Found::Alarm { alarm, served: std::iter::once(served).chain(self.shown.drain(..)).collect::<Vec<_>>().join("\n") }
+            }
+            found => found,
+        };
+        let (time, progressed) = (now(), self.read() > before);
+        let Some(place) = self.places.get_mut(at) else { return found };
+        place.unread_since = match &found {
+            Found::Unread { .. } if !progressed => place.unread_since.or(Some(time)),
+            Found::Silent(_) => place.unread_since,
+            Found::Unread { .. } | Found::Well(_) | Found::Alarm { .. } => None,
+        };
+        match (found, place.unread_since) {
+            // Whoever shows a second history may keep quiet about the rest of it.
+            (Found::Unread { why, served }, Some(since)) if time.0.saturating_sub(since.0) > MONITOR_UNREAD_SECS_MAX * 1_000 => {
+                Found::Alarm { alarm: Alarm::Withheld(format!("since {since} {why}")), served }
+            }
+            (found, _) => found,
         }
-        found
+    }
+
+    /// Leaves that were read, whether a checkpoint is over them or not.
+    fn read(&self) -> u64 {
+        self.reading.as_ref().unwrap_or(&self.followed).size()
     }
 
     async fn look_at(&mut self, at: usize, now: Now<'_>, progress: &dyn Fn(u64, u64)) -> Found {
@@ -101,64 +149,75 @@ impl Monitor {
             Ok(checkpoint) => checkpoint,
             // What is stale or not cosigned may be of another history all the same, which is graver.
             Err(weak @ (Alarm::Stale { .. } | Alarm::NotCosigned { .. })) => {
-                let Some(checkpoint) = stated(&served) else { return alarm(weak) };
-                return match self.continues(at, &checkpoint).await {
-                    Ok(Some(graver)) => alarm(graver),
-                    Ok(None) | Err(_) => alarm(weak),
-                };
+                let Ok(checkpoint) = log_proof::stated(&served) else { return alarm(weak) };
+                return alarm(self.graver(at, &checkpoint, weak).await);
             }
             Err(wrong) => return alarm(wrong),
         };
         if let Some(place) = self.places.get_mut(at) {
             if checkpoint.size < place.size {
-                return alarm(Alarm::WentBack { from: place.size, to: checkpoint.size });
+                let weak = Alarm::WentBack { from: place.size, to: checkpoint.size };
+                return alarm(self.graver(at, &checkpoint, weak).await);
             }
             place.size = checkpoint.size;
         }
         if checkpoint.size <= self.followed.size() {
             return match self.continues(at, &checkpoint).await {
                 Ok(Some(graver)) => alarm(graver),
-                Ok(None) => Found::Well(checkpoint.size),
-                Err(_) if self.places.len() == 1 && checkpoint.size < self.followed.size() => {
+                _ if self.places.len() == 1 && checkpoint.size < self.followed.size() => {
                     alarm(Alarm::WentBack { from: self.followed.size(), to: checkpoint.size })
                 }
-                Err(why) => Found::Silent(why),
+                Ok(None) => Found::Well(checkpoint.size),
+                Err(why) => Found::Unread { why, served },
             };
         }
-        let begun = self.reading.take().filter(|(of, read)| *of == at && (self.followed.size()..=checkpoint.size).contains(&read.size()));
-        let is_resumed = begun.is_some();
-        let mut next = begun.map_or_else(|| self.followed.clone(), |(_, read)| read);
-        while next.size() < checkpoint.size {
-            progress(next.size(), checkpoint.size);
-            let leaves = match self.leaves(at, next.size(), checkpoint.size).await {
+        let followed = self.followed.size();
+        self.reading.take_if(|read| !(followed..=checkpoint.size).contains(&read.size()));
+        let is_resumed = self.reading.is_some();
+        while self.read() < checkpoint.size {
+            progress(self.read(), checkpoint.size);
+            let leaves = match self.leaves(at, self.read(), checkpoint.size).await {
                 Ok(leaves) => leaves,
                 Err(Missing::Silent(why)) => {
-                    self.reading = Some((at, next));
-                    return Found::Silent(why);
+                    return match self.continues(at, &checkpoint).await {
+                        Ok(Some(graver)) => alarm(graver),
+                        Ok(None) | Err(_) => Found::Unread { why, served },
+                    };
                 }
-                Err(Missing::Withheld(why)) => return alarm(Alarm::Withheld(why)),
+                Err(Missing::Withheld(why)) => return alarm(self.graver(at, &checkpoint, Alarm::Withheld(why)).await),
             };
-            if let Err(wrong) = next.take(&leaves, now().0) {
-                return alarm(wrong);
+            let followed = &self.followed;
+            if let Err(wrong) = self.reading.get_or_insert_with(|| followed.clone()).take(&leaves, now().0) {
+                self.reading = None;
+                return alarm(self.graver(at, &checkpoint, wrong).await);
             }
         }
         progress(checkpoint.size, checkpoint.size);
-        match next.arrive(&checkpoint, &served) {
-            Ok(()) => {
-                let before = std::mem::replace(&mut self.followed, next).policy();
-                // The first one takes nothing from anybody.
-                match self.followed.policy() {
-                    Some(index) if before.is_some_and(|before| before != index) => alarm(Alarm::Policy { index }),
-                    Some(_) | None => Found::Well(checkpoint.size),
-                }
+        let mut next = self.reading.take().unwrap_or_else(|| self.followed.clone());
+        let Err(other) = next.arrive(&checkpoint, &served) else {
+            let before = std::mem::replace(&mut self.followed, next).policy();
+            // The first one takes nothing from anybody.
+            return match self.followed.policy() {
+                Some(index) if before.is_some_and(|before| before != index) => alarm(Alarm::Policy { index }),
+                Some(_) | None => Found::Well(checkpoint.size),
+            };
+        };
+        // Either what was seen before is not its beginning, or what it serves is not what it signed.
+        match self.continues(at, &checkpoint).await {
+            Ok(Some(graver)) => alarm(graver),
+            // What was read of it in an earlier look may be of what it was then, or of another address: it is read again, whole, before anybody is alarmed.
+            Ok(None) | Err(_) if is_resumed => {
+                Found::Unread { why: "what was read of it in two looks does not fit; it is read again".to_owned(), served }
             }
-            // What was read of it in an earlier look may be of what it was then: it is read again, whole, before anybody is alarmed.
-            Err(_) if is_resumed => Found::Silent("what was read of it in two looks does not fit; it is read again".to_owned()),
-            // Either what was seen before is not its beginning, or what it serves is not what it signed.
-            Err(other) => match self.continues(at, &checkpoint).await {
-                Ok(Some(graver)) => alarm(graver),
-                Ok(None) | Err(_) => alarm(other),
-            },
+            Ok(None) | Err(_) => alarm(other),
+        }
+    }
+
+    /// The alarm to give: what is wrong at first sight may come of another history, whose leaves do not follow on those that were seen.
+    async fn graver(&mut self, at: usize, checkpoint: &Checkpoint, weak: Alarm) -> Alarm {
+        match self.continues(at, checkpoint).await {
+            Ok(Some(graver)) => graver,
+            Ok(None) | Err(_) => weak,
         }
     }
 
@@ -181,11 +240,15 @@ impl Monitor {
             match self.ask(place, &path, PROOF_FILE_BYTES_MAX).await {
                 Ok(Said { status: StatusCode::OK, body, .. }) => {
                     said = true;
-                    let proof = std::str::from_utf8(&body).ok().and_then(proof);
+                    let text = String::from_utf8_lossy(&body).into_owned();
+                    let proof = proof(&text);
+                    self.shown.push(text);
                     if proof.is_some_and(|proof| merkle::verify_consistency(old, &old_root, new, &new_root, &proof)) {
                         return Ok(None);
                     }
                 }
+                // Whoever shows what is longer disowns a checkpoint that the log signed.
+                Ok(Said { status: StatusCode::NOT_FOUND, .. }) if place == at && old == size => said = true,
                 // A copy that never had one of the two sizes says so, and proves nothing.
                 Ok(Said { status: StatusCode::NOT_FOUND, .. }) if many > 1 => {}
                 Ok(other) => silent = Some(format!("{path}: HTTP {}", other.status.as_u16())),
@@ -212,8 +275,10 @@ impl Monitor {
                 StatusCode::OK => break said,
                 StatusCode::NOT_FOUND => return Err(Missing::Withheld(format!("{path} is not there"))),
                 // Whoever reads a whole log asks more than most.
-                StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE if tries < MONITOR_TRIES_MAX => {
-                    tokio::time::sleep(Duration::from_secs(said.retry_after.unwrap_or(1).min(MONITOR_WAIT_SECS_MAX))).await;
+                StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE if tries < MONITOR_TRIES_MAX && !self.waited_enough() => {
+                    let wait = Duration::from_secs(said.retry_after.unwrap_or(1).min(MONITOR_WAIT_SECS_MAX));
+                    self.waited += wait;
+                    tokio::time::sleep(wait).await;
                 }
                 status => return Err(Missing::Silent(format!("{path}: HTTP {}", status.as_u16()))),
             }
@@ -228,6 +293,11 @@ impl Monitor {
         };
         let leaves: Option<Vec<_>> = entries.iter().skip(usize::try_from(skip).unwrap_or(0)).map(leaf).collect();
         leaves.ok_or_else(|| Missing::Withheld(format!("{path} is no bundle of leaves")))
+    }
+
+    /// One address does not keep the others from being looked at.
+    fn waited_enough(&self) -> bool {
+        self.places.len() > 1 && self.waited.as_secs() >= MONITOR_WAITS_SECS_MAX
     }
 
     async fn text(&mut self, at: usize, path: &str, limit: usize) -> Result<String, String> {
@@ -250,13 +320,7 @@ enum Missing {
     Withheld(String),
 }
 
-fn stated(note: &str) -> Option<Checkpoint> {
-    Checkpoint::parse(crate::crypto::note::Note::parse(note).ok()?.text()).ok()
-}
-
 /// The hashes of a proof of consistency as the server gives it.
 fn proof(text: &str) -> Option<Vec<[u8; 32]>> {
-    let value: serde_json::Value = serde_json::from_str(text).ok()?;
-    let hash = |hash: &serde_json::Value| HEXLOWER.decode(hash.as_str()?.as_bytes()).ok()?.try_into().ok();
-    value.get("hashes")?.as_array()?.iter().map(hash).collect()
+    log_proof::hash_list(serde_json::from_str::<serde_json::Value>(text).ok()?.get("hashes")?)
 }

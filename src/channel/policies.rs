@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::event::{self, EventFault, Shown};
 use super::log_proof::{self, Continued, LogProofFault};
-use crate::codec::event::{Event, EventData};
+use crate::codec::event::{Event, EventData, PolicyNotice};
 use crate::crypto::keyring::PublicKeys;
 use crate::crypto::note::Checkpoint;
 use crate::domain::time::UnixMillis;
@@ -32,9 +32,9 @@ pub enum PoliciesFault {
     /// One of them.
     #[error("leaf {0} is not shown to be in the log with this policy")]
     Policy(u64),
-    /// Not the newest first.
-    #[error("leaf {0} is not before the one that is listed before it")]
-    Order(u64),
+    /// One is left out, or they are in another order.
+    #[error("leaf {0} is not the policy before the one that is listed before it")]
+    Gap(u64),
 }
 
 impl From<EventFault> for PoliciesFault {
@@ -53,11 +53,14 @@ pub struct ShownPolicy {
     pub index: u64,
     /// When that was logged.
     pub time: UnixMillis,
+    /// The leaf that told of the one before, if there was one.
+    pub previous: Option<u64>,
     /// The text of c2sp.org/tlog-policy.
     pub text: String,
 }
 
-/// Checks that these policies are in the log, the newest first, and returns them with its checkpoint. Whether some are left out only the log's leaves show.
+/// Checks that these policies are in the log, each with the one before it, and returns them with its checkpoint. Whether there is a newer one than the first
+/// only the log's leaves show.
 pub fn verify(value: &Value, keys: &PublicKeys, head: Option<&Continued>) -> Result<(Vec<ShownPolicy>, Checkpoint), PoliciesFault> {
     if value.get("format").and_then(Value::as_str) != Some(POLICIES_FORMAT) {
         return Err(PoliciesFault::Malformed("format is not fapiao-policies/1"));
@@ -65,15 +68,18 @@ pub fn verify(value: &Value, keys: &PublicKeys, head: Option<&Continued>) -> Res
     let note = value.get("checkpoint").and_then(Value::as_str).ok_or(PoliciesFault::Malformed("checkpoint"))?;
     let listed = value.get("policies").and_then(Value::as_array).filter(|policies| policies.len() <= POLICIES_SHOWN_MAX);
     let listed = listed.ok_or(PoliciesFault::Malformed("policies"))?;
-    let checkpoint = log_proof::open_before(note, keys, head, UnixMillis(0))?;
+    let newest = listed.first().and_then(event::time_of).unwrap_or(UnixMillis(0));
+    let checkpoint = log_proof::open_before(note, keys, head, newest)?;
     let mut policies: Vec<ShownPolicy> = Vec::with_capacity(listed.len());
+    let mut expected = None;
     for value in listed {
         let Shown { index, time, data } = event::open(value, Event::Policy, &checkpoint)?;
-        let EventData::Policy(text) = data else { return Err(PoliciesFault::Policy(index)) };
-        if policies.last().is_some_and(|newer| newer.index <= index) {
-            return Err(PoliciesFault::Order(index));
+        let EventData::Policy(PolicyNotice { previous, text }) = data else { return Err(PoliciesFault::Policy(index)) };
+        if expected.is_some_and(|expected| expected != Some(index)) {
+            return Err(PoliciesFault::Gap(index));
         }
-        policies.push(ShownPolicy { index, time, text });
+        expected = Some(previous);
+        policies.push(ShownPolicy { index, time, previous, text });
     }
     Ok((policies, checkpoint))
 }

@@ -326,6 +326,10 @@ impl Configuration {
             let (line, column) = place(text, text.find("[keys.pkcs11]").unwrap_or(0));
             return Err(format!("{line}:{column}: `module` and `token` belong together, and `pin_file` with them"));
         }
+        if configuration.witness.ca.is_some() && configuration.witness.policy.is_none() {
+            let (line, column) = place(text, text.find("[witness]").unwrap_or(0));
+            return Err(format!("{line}:{column}: `ca` is of the witnesses that `policy` names"));
+        }
         Ok(configuration)
     }
 
@@ -408,6 +412,7 @@ mod tests {
             ("[log]\nlevel = \"loud\"\n", "2:9: unknown variant `loud`"),
             ("data = 5\n", "1:8: invalid type"),
             ("data = \"a\"\n[tls]\nkey = \"b\"\n", "2:1: `certificate` and `key` belong together"),
+            ("[witness]\nca = \"a\"\n", "1:1: `ca` is of the witnesses"),
             ("[keys.pkcs11]\nmodule = \"a\"\n", "1:1: `module` and `token` belong together"),
             ("[keys.pkcs11]\npin_file = \"a\"\n", "1:1: `module` and `token` belong together"),
             ("[keys.pkcs11]\npin = \"1234\"\n", "2:1: unknown field `pin`"),

@@ -97,19 +97,13 @@ impl Doctor {
                 "put the clock right; signing goes on by itself once it has caught up with the newest entry".to_owned(),
             ),
             Symptom::Refuses(obstacle) => {
-                let (code, zh, en) = match obstacle {
+                let (zh, en) = match obstacle {
                     Obstacle::NoKey { .. } => (
-                        "keys_older",
                         "密钥文件是旧副本或属于其他账本：放回最新的 keys/keyring",
                         format!("bring back the newest copy of {data}/keys/keyring; backups have one each"),
                     ),
                     Obstacle::KeysLocked => unreachable!("examining asks of the lock record and the place, not of keys"),
                     Obstacle::LockMissing { .. } | Obstacle::Copied { .. } | Obstacle::Unsaid { .. } | Obstacle::LockBehind { .. } => (
-                        match obstacle {
-                            Obstacle::LockMissing { .. } => "lock_missing",
-                            Obstacle::LockBehind { .. } => "lock_behind",
-                            _ => "copied",
-                        },
                         "确认没有更新的副本后执行 ledger adopt；若有更新的记录已签出而丢失，执行 ledger reopen",
                         format!(
                             "if nothing newer was ever signed: fapiao ledger adopt --data {data}; if something newer was signed and is lost: fapiao \
@@ -117,10 +111,6 @@ impl Doctor {
                         ),
                     ),
                     Obstacle::LockUnreadable { path, .. } | Obstacle::LockForeign { path, .. } => (
-                        match obstacle {
-                            Obstacle::LockForeign { .. } => "lock_foreign",
-                            _ => "lock_unreadable",
-                        },
                         "锁记录不可用：移走它，确认没有更新的副本后执行 ledger adopt，否则执行 ledger reopen",
                         format!(
                             "move {} away; then, if nothing newer was ever signed: fapiao ledger adopt --data {data}; else: fapiao ledger reopen \
@@ -129,11 +119,6 @@ impl Doctor {
                         ),
                     ),
                     Obstacle::LockAhead { .. } | Obstacle::LockUnnamed { .. } | Obstacle::TwoHistories { .. } | Obstacle::Disputed { .. } => (
-                        match obstacle {
-                            Obstacle::LockAhead { .. } | Obstacle::LockUnnamed { .. } => "lock_ahead",
-                            Obstacle::Disputed { .. } => "disputed",
-                            _ => "two_histories",
-                        },
                         "此副本不是最后签名的那个：找回最新副本或更新的备份；确已丢失时执行 ledger reopen，由开票方重新提交回执",
                         format!(
                             "find the copy that signed last, or a newer backup; only if it is lost: fapiao ledger reopen --data {data} --reason …, \
@@ -141,7 +126,7 @@ impl Doctor {
                         ),
                     ),
                 };
-                (code, obstacle.to_string(), zh, en)
+                (obstacle.symptom(), obstacle.to_string(), zh, en)
             }
         };
         Advice { code, what, zh, en }

@@ -173,7 +173,10 @@ impl Reopen {
             Some((size, _)) => {
                 format!("another history up to size {size} was signed; what it had beyond this one is submitted again (`fapiao resubmit`)")
             }
-            None => "nothing is known to be lost; whoever holds a receipt that is not found here submits it again (`fapiao resubmit`)".to_owned(),
+            None => format!(
+                "no checkpoint is known that was signed beyond this copy ({}); whoever holds a receipt that is not found here submits it again\n  (`fapiao resubmit`)",
+                notice.reason
+            ),
         };
         let text = format!(
             "已重开 reopened at size {}\n  old origin  {}\n  new origin  {}\n  notice      leaf {index}; publish its receipt (--json)\n  {lost}",

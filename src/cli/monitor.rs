@@ -16,7 +16,7 @@ use crate::channel::monitor::{Found, Monitor};
 use crate::crypto::hash;
 use crate::crypto::note::{Origin, decode_base64, parse_decimal};
 use crate::crypto::policy::Policy;
-use crate::engine::{now, read_bounded, replace_public};
+use crate::engine::{EngineError, now, read_bounded, replace_public};
 use crate::limits::{MONITOR_ALARM_SECS, MONITOR_EVIDENCE_MAX, MONITOR_STATE_BYTES_MAX, POLICY_BYTES_MAX};
 use crate::witness::follow::{Alarm, Followed};
 
@@ -24,9 +24,11 @@ const AFTER_HELP: &str = "\
 The policy (c2sp.org/tlog-policy) has a line `log <verifier key>` for each checkpoint key of the log, and, if witnesses must have cosigned what is shown,
 their lines and a quorum. The first look reads the whole log; what was seen is kept in DIR/state, so later ones read only what is new.
 What is shouted: an ERROR line, the evidence in DIR/evidence, the program of --alarm with the alarm as JSON on its standard input, and exit status 1.
-监察日志：每个检查点须有签名和联署，并延续此前所见；发现分叉、回退、缺失即报警并保存证据。
+监察日志：首次读取全部记录，以后只读新增；每个检查点须有策略所列密钥的签名和足够的联署，并延续此前所见。未签名、联署不足或过期、分叉、
+回退、缺失、见证策略变更即报警：ERROR 日志、DIR/evidence 中的证据、--alarm 程序、退出码 1。
 
-Exit status: 0 all is well, 1 an alarm, 2 usage, 3 no address could be asked.";
+Exit status: 0 all is well, 1 an alarm, 2 usage, 3 no address could be asked, or one that shows a signed checkpoint could not be read.
+退出码：0 正常，1 报警，2 用法错误，3 无法询问或读取。";
 
 /// `fapiao monitor`
 #[derive(Args)]
@@ -47,7 +49,7 @@ pub(super) struct Watch {
     /// Seconds from one look to the next 间隔（秒）
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     every: u64,
-    /// How old the newest cosignature may be, in seconds, where the policy asks for any 联署最长时效（秒）
+    /// How old the cosignatures that are enough may be, in seconds, where the policy asks for any 联署最长时效（秒）
     #[arg(long, default_value_t = 600, value_name = "SECONDS")]
     freshest: u64,
     /// Program to run on each alarm 报警程序
@@ -93,23 +95,37 @@ impl Watch {
                     tracing::info!(read, of, "the log is being read");
                 }
             };
-            let found = monitor.look(&now, &progress).await;
-            let all_silent = found.iter().all(|(_, found)| matches!(found, Found::Silent(_)));
-            for (url, found) in found {
+            let mut answered = false;
+            for (at, url) in monitor.addresses().into_iter().enumerate() {
+                let size = monitor.followed().size();
+                let found = tokio::select! {
+                    found = monitor.look(at, &now, &progress) => found,
+                    _ = terminate.recv() => return Ok(worst),
+                    _ = interrupt.recv() => return Ok(worst),
+                };
+                answered |= !matches!(found, Found::Silent(_));
                 match found {
                     Found::Well(size) => tracing::info!(url, size, "all is well"),
                     Found::Silent(why) => tracing::warn!(url, why, "the log could not be asked"),
+                    Found::Unread { why, .. } => {
+                        tracing::warn!(url, why, "the log could not be read");
+                        worst = if worst == Exit::Other { worst } else { Exit::Unavailable };
+                    }
                     Found::Alarm { alarm, served } => {
                         worst = Exit::Other;
                         self.shout(&url, &alarm, &served, monitor.followed().note().unwrap_or_default()).await;
                     }
                 }
-            }
-            if monitor.followed().size() > before || !state.exists() {
-                keep(state, monitor.followed())?;
+                if monitor.followed().size() > size || !state.exists() {
+                    // Whoever cannot keep what was seen sees on, and compares with what is in memory.
+                    if let Err(error) = keep(state, monitor.followed()) {
+                        tracing::error!(%error, "what was seen of the log could not be kept");
+                        worst = if worst == Exit::Other { worst } else { Exit::Unavailable };
+                    }
+                }
             }
             if self.once {
-                return Ok(if all_silent { Exit::Unavailable } else { worst });
+                return Ok(if answered { worst } else { Exit::Unavailable });
             }
             tokio::select! {
                 _ = terminate.recv() => return Ok(worst),
@@ -177,7 +193,7 @@ fn tell(program: &Path, alarm: &Value) -> std::io::Result<()> {
 }
 
 /// What was seen: the newest leaf's time, the newest policy's leaf, the rows of the tree's right edge, the checkpoint.
-fn keep(path: &Path, followed: &Followed) -> Result<(), Failure> {
+fn keep(path: &Path, followed: &Followed) -> Result<(), EngineError> {
     let Some(note) = followed.note() else { return Ok(()) };
     let mut text = format!("{STATE}\nsize {}\ntime {}\n", followed.size(), followed.time_ms());
     if let Some(index) = followed.policy() {
@@ -192,7 +208,7 @@ fn keep(path: &Path, followed: &Followed) -> Result<(), Failure> {
     }
     text.push_str("checkpoint\n");
     text.push_str(note);
-    Ok(replace_public(path, text.as_bytes())?)
+    replace_public(path, text.as_bytes())
 }
 
 fn read(path: &Path, origin: &Origin) -> Result<Followed, Failure> {

@@ -344,17 +344,21 @@ impl Verify {
     fn policies(&self, value: &Value, keys: &PublicKeys, head: Option<&Continued>) -> Result<Exit, Failure> {
         match policies::verify(value, keys, head) {
             Ok((told, checkpoint)) => {
-                let one = |policy: &ShownPolicy| json!({ "index": policy.index, "time": policy.time.to_string(), "policy": policy.text });
+                let one = |policy: &ShownPolicy| json!({ "index": policy.index, "time": policy.time.to_string(), "previous": policy.previous, "policy": policy.text });
                 let listed: Vec<Value> = told.iter().map(one).collect();
                 let value = json!({ "holds": true, "proves": "policies", "policies": listed, "checkpoint": checkpoint_json(&checkpoint) });
                 let mut text = format!("证明有效 the proof holds\n  {}", checkpoint_text(&checkpoint));
                 if told.is_empty() {
                     text.push_str("\n  账本未登记见证策略 the log tells of no policy");
                 }
-                for ShownPolicy { index, time, text: policy } in &told {
+                for ShownPolicy { index, time, text: policy, .. } in &told {
                     let policy = policy.lines().map(|line| format!("\n    {line}")).collect::<String>();
                     text.push_str(&format!("\n  见证策略 the policy from leaf {index} on, {time}:{policy}"));
                 }
+                if let Some(index) = told.last().and_then(|oldest| oldest.previous) {
+                    text.push_str(&format!("\n  还有更早的策略 there are earlier ones: /v1/proofs/policies?before={}", index + 1));
+                }
+                text.push_str("\n  是否有更新的策略，须读取日志记录 whether there is a newer one, its leaves show (fapiao monitor)");
                 self.holds(value, text, head)
             }
             Err(PoliciesFault::Checkpoint(fault)) => self.does_not_hold(&fault.to_string(), fault.is_malformed()),

@@ -21,7 +21,8 @@ use super::{Exit, Failure};
 use crate::channel;
 use crate::channel::cosigning::Witnesses;
 use crate::channel::http::{Host, Listening, RequestLog, Served, Server, Settings, Site, Tls};
-use crate::crypto::policy::Policy;
+use crate::codec::event::Role;
+use crate::crypto::policy::{KnownLog, Policy};
 use crate::engine::{Config, Engine, EngineError, keyring_path, now, random, read_bounded};
 use crate::ledger::{Observer, Stage, StoreSizes};
 use crate::limits::{ANSWERS_LOOK_MS, HTTP_BLOCKING_THREADS, POLICY_BYTES_MAX, POLICY_WITNESSES_MAX, REVOCATIONS_LOOK_MS, TLS_LOOK_SECS};
@@ -251,12 +252,17 @@ fn watch(runtime: &tokio::runtime::Runtime, engine: &Arc<Engine>, configuration:
     let wrong = |why: String| Failure::Usage(format!("{}: {why}", path.display()));
     let text = String::from_utf8(read_bounded(path, POLICY_BYTES_MAX)?).map_err(|_| wrong("not UTF-8".to_owned()))?;
     let policy = Policy::parse(&text).map_err(|fault| wrong(fault.to_string()))?;
-    let origin = engine.ledger().origin().as_str();
-    if !policy.logs().is_empty() && !policy.logs().iter().any(|log| log.key.name == origin) {
-        return Err(wrong(format!("none of its logs is this one, {origin}")));
+    let (origin, keys) = (engine.ledger().origin().as_str(), engine.ledger().keys());
+    let is_ours = |log: &KnownLog| log.key.name == origin && keys.iter().any(|key| key.record.role() == Role::Checkpoint && key.key == log.key.key);
+    if !policy.logs().is_empty() && !policy.logs().iter().any(is_ours) {
+        return Err(wrong(format!("none of its logs is this one, {origin} with a key of it (fapiao ledger checkpoint --keys)")));
     }
     if policy.witnesses().len() > POLICY_WITNESSES_MAX {
         return Err(wrong(format!("more than {POLICY_WITNESSES_MAX} witnesses: a checkpoint has no room for their cosignatures")));
+    }
+    let asked = policy.witnesses().iter().enumerate().filter(|(_, witness)| witness.url.is_some()).map(|(at, _)| at);
+    if !policy.is_quorum(asked) {
+        return Err(wrong("the witnesses that have an address are not enough for its quorum: no checkpoint could ever be published".to_owned()));
     }
     let witnesses = Witnesses::of(Arc::clone(engine), &policy, configuration.ca.as_deref()).map_err(wrong)?;
     engine.follow_policy(policy, text)?;

@@ -143,7 +143,7 @@ fn tell(json: bool, key: &str, seen: &[Seen]) -> Result<Exit, Failure> {
         })
         .collect();
     let lines: String =
-        seen.iter().map(|seen| format!("\n{}  size {}  cosigned {} s since 1970", seen.checkpoint.origin, seen.checkpoint.size, seen.time)).collect();
+        seen.iter().map(|seen| format!("\n{}  size {}  cosigned {}", seen.checkpoint.origin, seen.checkpoint.size, seen.when())).collect();
     print(json, &json!({ "key": key, "logs": logs }), &format!("witness {key}{lines}"))?;
     Ok(Exit::Fine)
 }
@@ -212,12 +212,15 @@ impl From<WitnessFault> for Failure {
             | WitnessFault::Name(_)
             | WitnessFault::Key { .. }
             | WitnessFault::Logs { .. }
+            | WitnessFault::NotALog { .. }
             | WitnessFault::Checkpoint { .. }
             | WitnessFault::Submitted(_)
             | WitnessFault::TooManyLogs => Failure::Usage(fault.to_string()),
-            WitnessFault::InUse(_) | WitnessFault::Damaged { .. } | WitnessFault::Restored(_) | WitnessFault::ClockBehind(_) => {
-                Failure::Server { exit: Exit::Unavailable, text: fault.to_string() }
-            }
+            WitnessFault::InUse(_)
+            | WitnessFault::Damaged { .. }
+            | WitnessFault::Restored(_)
+            | WitnessFault::LockedBeyond { .. }
+            | WitnessFault::ClockBehind(_) => Failure::Server { exit: Exit::Unavailable, text: fault.to_string() },
         }
     }
 }

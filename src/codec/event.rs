@@ -312,9 +312,8 @@ pub enum EventData {
     RevocationList(ListNotice),
     /// Why and where the log goes on under another origin.
     Reopen(Notice),
-    /// The trust policy (见证策略) by which checkpoints are published from now on, as text of c2sp.org/tlog-policy: what the text means is judged by
-    /// [`crate::crypto::policy::Policy::parse`], and not here.
-    Policy(String),
+    /// By which policy checkpoints are published from now on.
+    Policy(PolicyNotice),
 }
 
 /// What is said to everybody of answers that were signed one after the other, so that nobody who steals the key can add to them later.
@@ -349,6 +348,15 @@ impl AnswersNotice {
     pub fn spans(&self, time: UnixMillis) -> bool {
         (self.earliest..=self.latest).contains(&time)
     }
+}
+
+/// What is said to everybody of the trust policy (见证策略) by which checkpoints are published, so that nobody is asked less for a while in silence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyNotice {
+    /// The leaf that told of the one before, if there was one: none can be left out of what is shown.
+    pub previous: Option<u64>,
+    /// Text of c2sp.org/tlog-policy: what it means is judged by [`crate::crypto::policy::Policy::parse`], and not here.
+    pub text: String,
 }
 
 /// What is said to everybody of a revocation list, so that none can be shown to some and denied to others.
@@ -439,7 +447,12 @@ impl EventData {
                 });
                 writer.text(notice.origin.as_str()).text(&notice.reason)
             }
-            EventData::Policy(text) => writer.text(text),
+            EventData::Policy(policy) => {
+                writer.opt(policy.previous, |writer, index| {
+                    writer.u64(index);
+                });
+                writer.text(&policy.text)
+            }
         };
         writer.into_bytes()
     }
@@ -483,8 +496,10 @@ impl EventData {
                     )?,
                 })),
                 Event::Policy => {
-                    let policy = |text: &str| (1..=POLICY_BYTES_MAX).contains(&text.len()).then(|| text.to_owned());
-                    reader.value("policy", |reader| reader.text("policy"), policy).map(EventData::Policy)
+                    let previous = reader.opt("previous", Reader::u64)?;
+                    let text =
+                        reader.value("policy", |reader| reader.text_within("policy", POLICY_BYTES_MAX), |text| (!text.is_empty()).then_some(text))?;
+                    Ok(EventData::Policy(PolicyNotice { previous, text: text.to_owned() }))
                 }
                 Event::Issue | Event::Red | Event::Key | Event::LotteryManifest | Event::Freeze | Event::Result | Event::ClaimBatch => {
                     reader.fault(0, DecodeReason::Reserved)

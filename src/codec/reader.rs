@@ -164,9 +164,14 @@ impl<'a> Reader<'a> {
 
     /// A text that may be empty.
     pub fn text_or_empty(&mut self, field: &'static str) -> Result<&'a str, DecodeError> {
+        self.text_within(field, TEXT_BYTES_MAX)
+    }
+
+    /// A text of at most so many bytes, that may be empty.
+    pub fn text_within(&mut self, field: &'static str, limit: usize) -> Result<&'a str, DecodeError> {
         let start = self.at;
         let length = usize::from(self.u16()?);
-        if length > TEXT_BYTES_MAX {
+        if length > limit {
             return self.fault(start, DecodeReason::TooLong(field));
         }
         std::str::from_utf8(self.take(length)?).or_else(|_| self.fault(start, DecodeReason::NotUtf8(field)))

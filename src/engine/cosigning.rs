@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use super::{Engine, EngineError, LoggedEvent, random};
-use crate::codec::event::EventData;
+use crate::codec::event::{EventData, PolicyNotice};
 use crate::crypto::add_checkpoint::AddCheckpoint;
 use crate::crypto::cosignature::Seconds;
 use crate::crypto::note::Note;
@@ -60,24 +60,25 @@ impl Engine {
             return Ok(false);
         }
         self.ledger.may_write()?;
-        let told = self.ledger.policy_before(u64::MAX)?.map(|(_, text)| text);
+        let told = self.ledger.policy_before(u64::MAX)?;
         let text = match self.cosigning.policy.get() {
             Some((_, text)) => text,
             None if told.is_some() => Policy::NONE,
             None => return Ok(false),
         };
-        let news = told.as_deref() != Some(text);
+        let news = told.as_ref().is_none_or(|(_, before)| before != text);
         if news {
-            self.decide(self.signed(issue::announcement(&EventData::Policy(text.to_owned()), &*self.keyring()?, random()?))?)?;
+            let policy = PolicyNotice { previous: told.map(|(index, _)| index), text: text.to_owned() };
+            self.decide(self.signed(issue::announcement(&EventData::Policy(policy), &*self.keyring()?, random()?))?)?;
         }
         self.cosigning.told.store(true, Ordering::Release);
         Ok(news)
     }
 
-    /// The policies that the log tells of, the newest first and at most [`POLICIES_SHOWN_MAX`], in the published checkpoint.
-    pub fn policies(&self) -> Result<PoliciesInLog, EngineError> {
+    /// The policies that the log tells of before a leaf, or of all, the newest first and at most [`POLICIES_SHOWN_MAX`], in the published checkpoint.
+    pub fn policies(&self, before: Option<u64>) -> Result<PoliciesInLog, EngineError> {
         let published = self.ledger.published();
-        let (mut policies, mut before) = (Vec::new(), published.size);
+        let (mut policies, mut before) = (Vec::new(), before.unwrap_or(published.size).min(published.size));
         while policies.len() < POLICIES_SHOWN_MAX
             && let Some((index, _)) = self.ledger.policy_before(before)?
         {

@@ -14,7 +14,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use rustix::fs::{FlockOperation, flock};
 use zeroize::Zeroizing;
@@ -26,10 +26,12 @@ use crate::crypto::hash;
 use crate::crypto::keyfile::{self, KdfCost, KeyFileError};
 use crate::crypto::note::{Checkpoint, Note, NoteError, NoteSignature, Origin, VerifierKey, parse_decimal};
 use crate::crypto::policy::{Policy, PolicyFault};
+use crate::domain::time::UnixMillis;
 use crate::ledger::place::{self, Place};
 use crate::ledger::{Clock, Home};
 use crate::limits::{
-    CLOCK_BEHIND_MAX_MS, COSIGN_AGAIN_SECS, KEY_FILE_BYTES_MAX, POLICY_BYTES_MAX, WITNESS_EVIDENCE_MAX, WITNESS_LOGS_MAX, WITNESS_STATE_BYTES_MAX,
+    CLOCK_BEHIND_MAX_MS, COSIGN_AGAIN_SECS, KEY_FILE_BYTES_MAX, POLICY_BYTES_MAX, WITNESS_EVIDENCE_MAX, WITNESS_LOCK_BYTES_MAX, WITNESS_LOGS_MAX,
+    WITNESS_STATE_BYTES_MAX,
 };
 use crate::witness::{Judgement, judge};
 
@@ -65,6 +67,27 @@ pub enum WitnessFault {
         path: PathBuf,
         /// Why.
         fault: PolicyFault,
+    },
+    /// A line of it that a witness has no use for.
+    #[error("{path}: a witness watches logs whose name is <host>/<16 hex digits>, a line `log <verifier key>` for each key; not {line}", path = path.display())]
+    NotALog {
+        /// Where.
+        path: PathBuf,
+        /// The line, or the key.
+        line: String,
+    },
+    /// What it is to go on from is less than its lock record knows.
+    #[error(
+        "its lock record says that it cosigned {origin} up to size {locked}, and what it knows with these checkpoints ends at {known}: give it a checkpoint of \
+         that size or more that carries its cosignature (--checkpoint FILE), or make a new witness under a new key"
+    )]
+    LockedBeyond {
+        /// The log.
+        origin: String,
+        /// Size in the lock record.
+        locked: u64,
+        /// Size that is known.
+        known: u64,
     },
     /// The state is not as it was written.
     #[error("{path} is damaged: {reason}; bring back the newest copy and run `fapiao witness adopt`", path = path.display())]
@@ -122,6 +145,10 @@ struct State {
 }
 
 impl State {
+    fn seen(&self) -> Arc<Vec<Seen>> {
+        Arc::new(self.logs.values().cloned().collect())
+    }
+
     fn encode(&self) -> String {
         let mut text = format!("{STATE}serial {}\n", self.serial);
         for seen in self.logs.values() {
@@ -146,6 +173,11 @@ impl State {
 }
 
 impl Seen {
+    /// [`Seen::time`] as other times are written.
+    pub fn when(&self) -> UnixMillis {
+        UnixMillis(self.time.saturating_mul(1_000))
+    }
+
     /// A note that carries our cosignature.
     fn read(note: &str, cosigner: &Cosigner) -> Option<Seen> {
         let note = Note::parse(note).ok()?;
@@ -178,6 +210,8 @@ pub struct Witness {
     logs: RwLock<Vec<VerifierKey>>,
     /// Held for the whole of a submission: comparing and keeping are one act.
     state: Mutex<State>,
+    /// What is in there, for whoever only asks. Held for as long as it takes to copy an Arc.
+    seen: RwLock<Arc<Vec<Seen>>>,
     clock: Clock,
     /// Locked for as long as the witness runs.
     _alone: File,
@@ -203,20 +237,38 @@ fn lock_path(directory: &Path) -> PathBuf {
     path.into()
 }
 
-fn lock_text(serial: u64) -> String {
-    format!("{STATE}serial {serial}\n")
+/// What a lock record says: how often it was written, and how much was cosigned by then, log by log.
+struct Locked {
+    serial: u64,
+    sizes: Vec<(String, u64)>,
 }
 
-/// The serial number in the lock record, if there is one.
-fn locked_serial(directory: &Path) -> Result<Option<u64>, WitnessFault> {
-    let path = lock_path(directory);
-    if !path.exists() {
-        return Ok(None);
+impl Locked {
+    fn encode(state: &State) -> String {
+        let sizes = state.logs.iter().map(|(origin, seen)| format!("log {origin} {}\n", seen.checkpoint.size));
+        std::iter::once(format!("{STATE}serial {}\n", state.serial)).chain(sizes).collect()
     }
-    let bytes = read_bounded(&path, STATE.len() + 32)?;
-    let serial =
-        std::str::from_utf8(&bytes).ok().and_then(|text| parse_decimal(text.strip_prefix(STATE)?.strip_prefix("serial ")?.strip_suffix('\n')?));
-    serial.map(Some).ok_or(WitnessFault::Damaged { path, reason: "not a serial number" })
+
+    fn decode(text: &str) -> Option<Locked> {
+        let mut lines = text.strip_prefix(STATE)?.strip_suffix('\n')?.split('\n');
+        let serial = parse_decimal(lines.next()?.strip_prefix("serial ")?)?;
+        let size = |line: &str| {
+            let (origin, size) = line.strip_prefix("log ")?.split_once(' ')?;
+            Some((origin.to_owned(), parse_decimal(size)?))
+        };
+        Some(Locked { serial, sizes: lines.map(size).collect::<Option<Vec<_>>>()? })
+    }
+
+    /// The lock record of a directory, if there is one.
+    fn read(directory: &Path) -> Result<Option<Locked>, WitnessFault> {
+        let path = lock_path(directory);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let bytes = read_bounded(&path, WITNESS_LOCK_BYTES_MAX)?;
+        let locked = std::str::from_utf8(&bytes).ok().and_then(Locked::decode);
+        locked.map(Some).ok_or(WitnessFault::Damaged { path, reason: "not a lock record" })
+    }
 }
 
 /// Keys in a file of `log` lines, as in a trust policy.
@@ -225,7 +277,13 @@ fn read_logs(path: &Path) -> Result<Vec<VerifierKey>, WitnessFault> {
     // What a policy needs besides is not a witness's affair.
     let text = String::from_utf8_lossy(&bytes) + "\nquorum none\n";
     let policy = Policy::parse(&text).map_err(|fault| WitnessFault::Logs { path: path.into(), fault })?;
-    Ok(policy.logs().iter().map(|log| log.key.clone()).collect())
+    if !policy.witnesses().is_empty() {
+        return Err(WitnessFault::NotALog { path: path.into(), line: "witness …".to_owned() });
+    }
+    match policy.logs().iter().find(|log| Origin::parse(&log.key.name).is_none()) {
+        Some(other) => Err(WitnessFault::NotALog { path: path.into(), line: other.key.encode() }),
+        None => Ok(policy.logs().iter().map(|log| log.key.clone()).collect()),
+    }
 }
 
 impl Witness {
@@ -241,7 +299,7 @@ impl Witness {
         write_private(&key_path(directory), &sealed)?;
         replace_private(&state_path(directory), State::default().encode().as_bytes())?;
         settle(directory)?;
-        replace_public(&lock_path(directory), lock_text(0).as_bytes())?;
+        replace_public(&lock_path(directory), Locked::encode(&State::default()).as_bytes())?;
         Ok(key.cosigner().clone())
     }
 
@@ -249,7 +307,7 @@ impl Witness {
     pub fn open(directory: &Path, passphrase: &str, logs: &Path, clock: Clock) -> Result<Witness, WitnessFault> {
         let (key, alone) = Witness::unlock(directory, passphrase)?;
         let state = Witness::read_state(directory, key.cosigner())?;
-        match locked_serial(directory)? {
+        match Locked::read(directory)?.map(|locked| locked.serial) {
             None => return Err(WitnessFault::Restored("its lock record is missing")),
             Some(locked) if locked > state.serial => return Err(WitnessFault::Restored("its lock record is ahead of its state")),
             // A crash between the two leaves the lock one behind, and nobody was answered.
@@ -262,12 +320,13 @@ impl Witness {
             Place::Unsaid => return Err(WitnessFault::Restored("nothing says where its directory lay")),
         }
         let known = read_logs(logs)?;
-        replace_public(&lock_path(directory), lock_text(state.serial).as_bytes())?;
+        replace_public(&lock_path(directory), Locked::encode(&state).as_bytes())?;
         Ok(Witness {
             directory: directory.into(),
             key,
             logs_path: logs.into(),
             logs: RwLock::new(known),
+            seen: RwLock::new(state.seen()),
             state: Mutex::new(state),
             clock,
             _alone: alone,
@@ -294,10 +353,17 @@ impl Witness {
                 Some(_) | None => drop(state.logs.insert(seen.checkpoint.origin.to_string(), seen)),
             }
         }
+        let locked = Locked::read(directory)?;
+        for (origin, size) in locked.iter().flat_map(|locked| &locked.sizes) {
+            let known = state.logs.get(origin).map_or(0, |seen| seen.checkpoint.size);
+            if known < *size {
+                return Err(WitnessFault::LockedBeyond { origin: origin.clone(), locked: *size, known });
+            }
+        }
         // Beyond both, so that neither a lock nor a state of before fits any more.
-        state.serial = state.serial.max(locked_serial(directory)?.unwrap_or(0)).saturating_add(1);
+        state.serial = state.serial.max(locked.map_or(0, |locked| locked.serial)).saturating_add(1);
         replace_private(&state_path(directory), state.encode().as_bytes())?;
-        replace_public(&lock_path(directory), lock_text(state.serial).as_bytes())?;
+        replace_public(&lock_path(directory), Locked::encode(&state).as_bytes())?;
         settle(directory)?;
         Ok(state.logs.into_values().collect())
     }
@@ -344,13 +410,13 @@ impl Witness {
     }
 
     /// What it cosigned last, log by log.
-    pub fn seen(&self) -> Vec<Seen> {
-        self.state().logs.values().cloned().collect()
+    pub fn seen(&self) -> Arc<Vec<Seen>> {
+        Arc::clone(&self.seen.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// What it cosigned last of one log.
     pub fn seen_of(&self, origin: &Origin) -> Option<Seen> {
-        self.state().logs.get(origin.as_str()).cloned()
+        self.seen().iter().find(|seen| seen.checkpoint.origin == *origin).cloned()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -408,8 +474,9 @@ impl Witness {
         next.logs.insert(origin.to_owned(), Seen { checkpoint: submitted.checkpoint.clone(), note, time: now });
         // What fails between the two has not left, and is written over under the same number.
         replace_private(&state_path(&self.directory), next.encode().as_bytes())?;
-        replace_public(&lock_path(&self.directory), lock_text(next.serial).as_bytes())?;
+        replace_public(&lock_path(&self.directory), Locked::encode(&next).as_bytes())?;
         *state = next;
+        *self.seen.write().unwrap_or_else(PoisonError::into_inner) = state.seen();
         Ok(Witnessed::Cosigned(line))
     }
 

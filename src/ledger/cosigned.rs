@@ -5,26 +5,22 @@ use super::store::{Home, Store, StoreError};
 use super::tables::{Cosigned, Policies};
 use super::{Ledger, LedgerError};
 use crate::codec::event::{Event, EventData};
-use crate::crypto::note::{Checkpoint, Note};
+use crate::crypto::note::{Checkpoint, Note, Origin};
 use crate::limits::DISPUTE_BYTES_MAX;
 
-/// `DIR/disputed`: a quorum of witnesses saw another history than this copy has.
+/// `DIR/disputed`: a quorum of witnesses saw another history than this copy has of the log that the first line names.
 const DISPUTED: &str = "disputed";
 
-/// What witnesses said against the copy in a directory, if they did.
-pub(super) fn dispute(home: &Home) -> Result<Option<String>, StoreError> {
+/// What witnesses said against the copy in a directory under this name, if they did. Of a copy that went on under another one they have seen nothing.
+pub(super) fn dispute(home: &Home, origin: &Origin) -> Result<Option<String>, StoreError> {
     let path = home.directory.join(DISPUTED);
     let read = home.files.read(&path, DISPUTE_BYTES_MAX).map_err(|error| StoreError::File { path, error })?;
-    Ok(read.map(|bytes| String::from_utf8_lossy(&bytes).trim_end().to_owned()))
-}
-
-/// Forgets what witnesses said: the copy goes on under another name, of which they have seen nothing.
-pub(super) fn settle_dispute(home: &Home) -> Result<(), StoreError> {
-    let path = home.directory.join(DISPUTED);
-    match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(StoreError::File { path, error }),
-        Ok(()) | Err(_) => Ok(()),
-    }
+    let text = read.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    Ok(text.and_then(|text| match text.split_once('\n') {
+        Some((named, said)) if Origin::parse(named).is_some() => (named == origin.as_str()).then(|| said.trim_end().to_owned()),
+        // Whatever does not say of which is heeded.
+        Some(_) | None => Some(text.trim_end().to_owned()),
+    }))
 }
 
 impl Ledger {
@@ -45,17 +41,12 @@ impl Ledger {
         Ok(newest(&self.store)?.filter(|(_, note)| Checkpoint::parse(note.text()).is_ok_and(|stated| stated.origin == *self.origin())))
     }
 
-    /// The checkpoint of this size with its cosignatures, if it has any.
-    pub fn cosigned_at(&self, size: u64) -> Result<Option<String>, LedgerError> {
-        Ok(self.store.get::<Cosigned>(&size)?.and_then(|bytes| String::from_utf8(bytes).ok()))
-    }
-
     /// The newest policy by which checkpoints are published that the log tells of before a leaf: its leaf, and its text.
     pub fn policy_before(&self, index: u64) -> Result<Option<(u64, String)>, LedgerError> {
         let Some((key, data)) = self.store.before::<Policies>(&index)? else { return Ok(None) };
         let index = recovery::index_of(&key, "policy")?;
         match EventData::decode(Event::Policy, &data) {
-            Ok(EventData::Policy(text)) => Ok(Some((index, text))),
+            Ok(EventData::Policy(policy)) => Ok(Some((index, policy.text))),
             Ok(_) | Err(_) => Err(LedgerError::broken(index, "the row of policy does not decode".into())),
         }
     }
@@ -66,7 +57,7 @@ impl Ledger {
         let _ = self.shared.obstacle.set(Obstacle::Disputed { said: said.to_owned() });
         let home = self.store.home();
         let path = home.directory.join(DISPUTED);
-        Ok(home.files.replace(&path, format!("{said}\n").as_bytes(), true).map_err(|error| StoreError::File { path, error })?)
+        Ok(home.files.replace(&path, format!("{}\n{said}\n", self.origin()).as_bytes(), true).map_err(|error| StoreError::File { path, error })?)
     }
 }
 

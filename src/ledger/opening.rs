@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use super::answers::Answers;
-use super::cosigned;
 use super::counts::Counts;
 use super::erasure;
 use super::lock::LockFile;
@@ -23,6 +22,7 @@ use crate::crypto::merkle;
 use crate::crypto::note::{Checkpoint, Origin};
 use crate::crypto::sign::SignError;
 use crate::domain::time::UnixMillis;
+use crate::limits::REASON_BYTES_MAX;
 
 /// What a new ledger needs.
 pub struct Creation {
@@ -197,16 +197,26 @@ impl Ledger {
             Standing::Signs => return Err(LedgerError::NothingToReopen),
             Standing::Refuses(obstacle) => obstacle,
         };
-        // What witnesses saw beyond this copy is not in its lock record.
-        let in_lock = !matches!(obstacle, Obstacle::Disputed { .. });
-        let lost = match lock.read()?.filter(|_| in_lock) {
+        let lost = match lock.read()? {
             Some(note) => match recovery::open_lock(&note, &recovered.origins, &recovered.keys, Some(&keyring)) {
+                // What witnesses saw beyond this copy is not in its lock record, which may be ahead of it all the same.
+                Ok(locked) if matches!(obstacle, Obstacle::Disputed { .. }) => {
+                    (locked.size > recovered.checkpoint.size).then_some((locked.size, locked.root))
+                }
                 Ok(locked) => obstacle.is_behind().then_some((locked.size, locked.root)),
                 Err(LockFault::Foreign(_) | LockFault::Unnamed(_) | LockFault::Unreadable(_)) => None,
             },
             None => None,
         };
         let Checkpoint { size, root, .. } = recovered.checkpoint;
+        let reason = match &obstacle {
+            // Everybody is to know what they saw that this copy does not have.
+            Obstacle::Disputed { said } => {
+                let whole = format!("{reason} (witnesses: {said})");
+                whole.get(..whole.floor_char_boundary(REASON_BYTES_MAX)).unwrap_or(&reason).to_owned()
+            }
+            _ => reason,
+        };
         let previous = recovered.origins.current().clone();
         let origin = previous.succeeded_by(log_id);
         let notice = Notice { previous, size, root, lost, origin: origin.clone(), reason };
@@ -220,7 +230,6 @@ impl Ledger {
         let mut decider = Decider::new(tools, Head::of(recovered));
         sequencer::log_notice(&mut decider, &committer, event, keys)?;
         place::settle(&home)?;
-        cosigned::settle_dispute(&home)?;
         Ok((size, notice))
     }
 

@@ -306,6 +306,22 @@ pub enum Obstacle {
 }
 
 impl Obstacle {
+    /// A name for programs, and of the section of the runbook.
+    pub fn symptom(&self) -> &'static str {
+        match self {
+            Obstacle::KeysLocked => "keys_locked",
+            Obstacle::NoKey { .. } => "keys_older",
+            Obstacle::LockMissing { .. } => "lock_missing",
+            Obstacle::LockBehind { .. } => "lock_behind",
+            Obstacle::Copied { .. } | Obstacle::Unsaid { .. } => "copied",
+            Obstacle::LockForeign { .. } => "lock_foreign",
+            Obstacle::LockUnreadable { .. } => "lock_unreadable",
+            Obstacle::LockAhead { .. } | Obstacle::LockUnnamed { .. } => "lock_ahead",
+            Obstacle::TwoHistories { .. } => "two_histories",
+            Obstacle::Disputed { .. } => "disputed",
+        }
+    }
+
     /// Whether it is known that more, or something else, was signed than this copy has, so that what it says may be out of date.
     pub fn is_behind(&self) -> bool {
         match self {
@@ -353,7 +369,7 @@ pub(super) fn lock_obstacle(
 ) -> Result<Option<Obstacle>, LedgerError> {
     let Recovered { origins, keys, checkpoint: head, before, .. } = recovered;
     let path = lock.path().to_owned();
-    if let Some(said) = cosigned::dispute(store.home())? {
+    if let Some(said) = cosigned::dispute(store.home(), origins.current())? {
         return Ok(Some(Obstacle::Disputed { said }));
     }
     let Some(note) = lock.read()? else { return Ok(Some(Obstacle::LockMissing { path })) };

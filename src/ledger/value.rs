@@ -6,10 +6,9 @@ use bincode::config;
 use bincode::{Decode, Encode};
 
 use crate::domain::number::InvoiceId;
+use crate::limits::VALUE_BYTES_MAX;
 
 const VERSION: u8 = 1;
-/// The largest stored value: a sealed body has its own layout, all others are a few hundred bytes.
-const VALUE_BYTES_MAX: usize = 16 * 1024;
 /// Room for a seal or a row of `inv`, the records that are written for every invoice.
 const RECORD_BYTES_USUAL: usize = 256;
 
@@ -51,7 +50,7 @@ pub fn encode<T: Record>(record: &T) -> Vec<u8> {
     bytes.push(VERSION);
     match bincode::encode_into_std_write(record, &mut bytes, format()) {
         Ok(_) => bytes,
-        // Writing to memory cannot fail, and every record is far below the limit by the limits of drafts.
+        // Writing to memory cannot fail, and every record is far below the limit by the limits of drafts and of policies.
         Err(error) => unreachable!("record does not encode: {error}"),
     }
 }

@@ -32,7 +32,7 @@ pub enum Alarm {
         size: u64,
     },
     /// Too long ago.
-    #[error("its newest cosignature is {age} s old: the witnesses see nothing of it any more, or what is shown here is not the newest")]
+    #[error("it is {age} s ago that enough witnesses saw it: they see nothing of it any more, or what is shown here is not the newest")]
     Stale {
         /// Seconds.
         age: Seconds,
@@ -210,8 +210,7 @@ impl Followed {
     }
 }
 
-/// The checkpoint in a note of this log, if it is one to believe by the policy at `now`. With `freshest` its newest cosignature must not be older than that
-/// many seconds.
+/// The checkpoint in a note of this log, if it is one to believe by the policy at `now`. Enough of its cosignatures must not be older than `freshest` seconds.
 pub fn judge_note(text: &str, origin: &Origin, policy: &Policy, now: Seconds, freshest: Seconds) -> Result<Checkpoint, Alarm> {
     let note = Note::parse(text).map_err(Alarm::NotACheckpoint)?;
     let checkpoint = Checkpoint::parse(note.text()).map_err(Alarm::NotACheckpoint)?;
@@ -230,7 +229,11 @@ pub fn judge_note(text: &str, origin: &Origin, policy: &Policy, now: Seconds, fr
     if !policy.is_quorum(cosigned.iter().map(|(at, _)| *at)) {
         return Err(Alarm::NotCosigned { size });
     }
-    let age = cosigned.iter().map(|(_, time)| now.saturating_sub(*time)).min().unwrap_or(Seconds::MAX);
+    // As many as are enough saw it within that time: one alone may cosign what is old again and again.
+    let mut ages: Vec<(Seconds, usize)> = cosigned.iter().map(|(at, time)| (now.saturating_sub(*time), *at)).collect();
+    ages.sort_unstable();
+    let enough = (1..=ages.len()).find(|count| policy.is_quorum(ages.iter().take(*count).map(|(_, at)| *at)));
+    let age = enough.and_then(|count| ages.get(count - 1)).map_or(Seconds::MAX, |(age, _)| *age);
     if age > freshest { Err(Alarm::Stale { age }) } else { Ok(checkpoint) }
 }
 

@@ -1,7 +1,7 @@
 //! Signed bytes by chance: what is encoded decodes to itself, what decodes encodes to itself, and no bytes panic.
 
 use fapiao::codec::canonical::{self, IssuerSlot};
-use fapiao::codec::event::{AnswersNotice, Event, EventData, KeyRecord, Notice, Role, Withdrawal};
+use fapiao::codec::event::{AnswersNotice, Event, EventData, KeyRecord, Notice, PolicyNotice, Role, Withdrawal};
 use fapiao::codec::leaf::{KeyId, Leaf};
 use fapiao::codec::proof::{Answer, ConsistencyProof, LogProof, LogProofError, Query, VERDICTS};
 use fapiao::codec::reader::{DecodeError, DecodeReason};
@@ -14,7 +14,7 @@ use fapiao::domain::number::{CheckCode, InvoiceCode, InvoiceId, InvoiceNumber};
 use fapiao::domain::particulars::*;
 use fapiao::domain::taxpayer::{TaxpayerId, Vin};
 use fapiao::domain::time::{Day, UnixMillis};
-use fapiao::limits::{LINES_MAX, TEXT_BYTES_MAX};
+use fapiao::limits::{LINES_MAX, POLICY_BYTES_MAX, TEXT_BYTES_MAX};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -295,7 +295,7 @@ fn event_data() -> impl Strategy<Value = EventData> {
             let times = (UnixMillis(a.min(b)), UnixMillis(a.max(b)));
             EventData::AnswersRoot(AnswersNotice::new(first, count, root, times).expect("answers"))
         }),
-        "(?s).{1,200}".prop_map(EventData::Policy),
+        prop_oneof!["(?s).{1,200}".boxed(), Just("a".repeat(POLICY_BYTES_MAX)).boxed()].prop_flat_map(|text| option::of(any::<u64>()).prop_map(move |previous| EventData::Policy(PolicyNotice { previous, text: text.clone() }))),
         (any::<(u64, [u8; 32])>(), option::of(any::<(u64, [u8; 32])>()), any::<[u8; 8]>(), "[^\\p{Cc}]{1,40}").prop_map(
             |((size, root), lost, log_id, reason)| {
                 let host = Host::parse("fapiao.example:443").expect("a host");
@@ -625,6 +625,10 @@ fn leaves_and_events_reject_what_they_cannot_say() {
     assert_eq!((0..9).filter(|mark| marked(*mark)).collect::<Vec<_>>(), [1, 2, 3, 5, 6]);
     let range = NumberRange::new(id.code, id.number, id.number).expect("one number");
     let lost = EventData::AllotmentStatus { range, mark: Mark::Lost }.encode();
+    let policy = |length: usize| {
+        EventData::decode(Event::Policy, &EventData::Policy(PolicyNotice { previous: None, text: "a".repeat(length) }).encode()).is_ok()
+    };
+    assert_eq!([0, 1, POLICY_BYTES_MAX, POLICY_BYTES_MAX + 1].map(policy), [false, true, true, false]);
     let marked = |mark: u8| EventData::decode(Event::AllotmentStatus, &[&lost[..15], &[mark]].concat()).is_ok();
     assert_eq!((0..9).filter(|mark| marked(*mark)).collect::<Vec<_>>(), [1, 2, 4, 5]);
 

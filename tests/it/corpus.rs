@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use fapiao::channel::json::parse_draft;
 use fapiao::channel::{proof, qr};
 use fapiao::codec::canonical::{self, IssuerSlot};
-use fapiao::codec::event::{Algorithm, AnswersNotice, Event, EventData, KeyRecord, Notice, Role};
+use fapiao::codec::event::{Algorithm, AnswersNotice, Event, EventData, KeyRecord, Notice, PolicyNotice, Role};
 use fapiao::codec::leaf::{KeyId, Leaf};
 use fapiao::codec::proof::{Answer, ConsistencyProof, LogProof};
 use fapiao::crypto::add_checkpoint::AddCheckpoint;
@@ -222,7 +222,7 @@ fn of_events(add: &mut impl FnMut(&'static str, &str, Vec<u8>)) {
             origin: Origin::parse("fapiao.example/8899aabbccddeeff").expect("an origin"),
             reason: "恢复 restored".to_owned(),
         }),
-        EventData::Policy("quorum none\n".to_owned()),
+        EventData::Policy(PolicyNotice { previous: Some(7), text: "quorum none\n".to_owned() }),
     ] {
         let choice = Event::ALL.into_iter().position(|event| event == data.event()).expect("an event");
         add("event", data.event().name(), [&[u8::try_from(choice).expect("one of 15")][..], &data.encode()].concat());

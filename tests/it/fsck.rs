@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use fapiao::codec::event::{EventData, KeyRecord, Role};
+use fapiao::codec::event::{EventData, KeyRecord, PolicyNotice, Role};
 use fapiao::crypto::keyring::Keyring;
 use fapiao::crypto::policy::Policy;
 use fapiao::crypto::sign::SigningKey;
@@ -696,7 +696,8 @@ fn policies_are_those_that_the_log_tells_of() {
     let db = database(&site);
     let family = db.cf_handle("policy").expect("a table");
     let row = db.get_cf(family, leaf.to_be_bytes()).expect("readable").expect("a row");
-    db.put_cf(family, leaf.to_be_bytes(), EventData::Policy("quorum w1\n".to_owned()).encode()).expect("written");
+    db.put_cf(family, leaf.to_be_bytes(), EventData::Policy(PolicyNotice { previous: None, text: "quorum w1\n".to_owned() }).encode())
+        .expect("written");
     drop(db);
     assert_eq!(told(&examine(&site)), [format!("policy {leaf}: the row is not what its event says")]);
     let db = database(&site);

@@ -9,6 +9,7 @@ use fapiao::domain::kind::Kind;
 use fapiao::domain::money::Fen;
 use fapiao::engine::Engine;
 use fapiao::ledger::{DERIVED, Ledger};
+use fapiao::limits::POLICY_BYTES_MAX;
 use rocksdb::{DB, IteratorMode, Options};
 
 use crate::fsck::{eventful, fill};
@@ -71,7 +72,8 @@ fn full() -> Full {
         logged(submit(&engine, &plain(Kind::Roll, number, Fen(1_000))));
     }
     logged(engine.allotment_status(range(Kind::Roll, 90, 95), Mark::Lost));
-    tell_of(&engine, "# Another one.\nquorum none\n");
+    // As long as one may be.
+    tell_of(&engine, &format!("#{}\nquorum none\n", " ".repeat(POLICY_BYTES_MAX - 14)));
     fill(&site, &engine, SIZE);
     drop(engine);
     reopen(&site);

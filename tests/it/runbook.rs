@@ -192,7 +192,9 @@ const COPIES: [Situation; 12] = [
         fs::write(desk.path("ledger.lock"), newest).expect("written");
     }),
     ("Witnesses saw another history", Some("disputed"), |desk| {
-        fs::write(desk.path("ledger/disputed"), "w1 cosigned size 20, this copy ends at 14\n").expect("written");
+        let lock = fs::read_to_string(desk.path("ledger.lock")).expect("a lock record");
+        let origin = lock.lines().next().expect("an origin");
+        fs::write(desk.path("ledger/disputed"), format!("{origin}\nw1 cosigned size 20, this copy ends at 14\n")).expect("written");
     }),
     ("Moving a ledger to another machine", None, |_| ()),
 ];

@@ -12,7 +12,7 @@ use data_encoding::HEXLOWER;
 use fapiao::channel::json::{draft_of, parse_draft};
 use fapiao::channel::qr;
 use fapiao::codec::canonical::{self, IssuerSlot};
-use fapiao::codec::event::{Algorithm, AnswersNotice, Event, EventData, KeyRecord, ListNotice, Notice, Role, Withdrawal};
+use fapiao::codec::event::{Algorithm, AnswersNotice, Event, EventData, KeyRecord, ListNotice, Notice, PolicyNotice, Role, Withdrawal};
 use fapiao::codec::leaf::{KeyId, Leaf};
 use fapiao::codec::proof;
 use fapiao::codec::revocations::RevocationList;
@@ -291,7 +291,11 @@ fn events() -> Vec<EventData> {
         let times = (UnixMillis(1_600_000_000_000), UnixMillis(latest));
         events.push(EventData::AnswersRoot(AnswersNotice::new(first, count, fixed("root", "answers"), times).expect("answers")));
     }
-    events.push(EventData::Policy("witness w1 witness.example/w1+4d1f2c5a+BJmWm0 https://见证.example/w1\nquorum w1\n".to_owned()));
+    for (previous, text) in
+        [(None, "quorum none\n"), (Some(1 << 40), "witness w1 witness.example/w1+4d1f2c5a+BJmWm0 https://见证.example/w1\nquorum w1\n")]
+    {
+        events.push(EventData::Policy(PolicyNotice { previous, text: text.to_owned() }));
+    }
     events
 }
 
@@ -336,7 +340,7 @@ fn event_json(data: &EventData) -> Value {
         EventData::RevocationList(list) => json!({
             "made": list.made.0, "size": list.size, "tokens": list.tokens, "digest": hex(list.digest),
         }),
-        EventData::Policy(policy) => json!({ "policy": policy }),
+        EventData::Policy(policy) => json!({ "previous": policy.previous, "policy": policy.text }),
         EventData::Reopen(notice) => json!({
             "previous": notice.previous.as_str(), "size": notice.size, "root": hex(notice.root), "origin": notice.origin.as_str(),
             "lost": notice.lost.map(|(size, root)| json!({ "size": size, "root": hex(root) })), "reason": notice.reason,

@@ -298,9 +298,9 @@ fn words(operation: Operation) -> Words {
         Operation::Policies => Words {
             zh: "账本公布检查点所依的见证策略",
             en: "the policies by which checkpoints are published, as the log tells of them",
-            parameters: none(),
+            parameters: json!([query("before", "a leaf: only policies before it; the newest without it", false)]),
             request: None,
-            replies: vec![(200, JSON, named("Policies"), "the newest ones, the newest first")],
+            replies: vec![(200, JSON, named("Policies"), "at most eight, the newest first; each names the one before it")],
             problems: &[],
         },
         Operation::Inclusion => Words {

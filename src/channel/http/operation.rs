@@ -244,7 +244,14 @@ fn ready(site: &Site) -> Handled {
     match site.engine.ledger().may_write() {
         Ok(()) if site.engine.is_unlocked() => Ok(Reply::new(PLAIN, "ready\n")),
         Ok(()) => Err(EngineError::Locked.into()),
-        Err(error) => Err(problem::not_writing(&error).into()),
+        Err(error) => {
+            let problem = problem::not_writing(&error);
+            // The section of the runbook: whoever has to do something about it sees it where they look first.
+            Err(match site.engine.ledger().obstacle() {
+                Some(obstacle) => problem.with("symptom", obstacle.symptom()).into(),
+                None => problem.into(),
+            })
+        }
     }
 }
 
@@ -271,6 +278,9 @@ impl Site {
         if let Some(cosigned) = engine.cosigned() {
             metrics.cosigned_size.set(whole(cosigned.size));
             metrics.cosigned_time.set(whole(cosigned.time));
+        } else if engine.policy().is_some_and(|policy| !policy.asks_for_none()) {
+            // Never, by this policy: it has been due since the start.
+            metrics.cosigned_time.set(metrics.started.get());
         }
         let held_kib = crate::limits::HTTP_BODIES_KIB_MAX.saturating_sub(self.bodies.available_permits());
         metrics.body_bytes.set(whole(held_kib as u64) << 10);

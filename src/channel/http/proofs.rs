@@ -50,6 +50,7 @@ impl AsRef<[u8]> for Shared {
 /// `GET /v1/proofs/answer/{hash}`: only who holds the answer can make its hash.
 pub(super) async fn answer(request: Request) -> Handled {
     charge(&request)?;
+    refuse_unsigned(request.site.engine.ledger())?;
     let bad = || Problem::because(Kind::BadRequest, "应为 64 位小写十六进制数字", "the hash of an answer is 64 lower-case hex digits");
     let hash: [u8; 32] = HEXLOWER.decode(request.only_step().as_bytes()).ok().and_then(|hash| hash.try_into().ok()).ok_or_else(bad)?;
     let found = request.blocking(move |engine, _| engine.answer_in_log(&hash)).await??;
@@ -59,15 +60,18 @@ pub(super) async fn answer(request: Request) -> Handled {
 /// `GET /v1/proofs/answers?time=`.
 pub(super) async fn answers(request: Request) -> Handled {
     charge(&request)?;
+    refuse_unsigned(request.site.engine.ledger())?;
     let time = UnixMillis(request.required_number("time")?);
     let around = request.blocking(move |engine, _| engine.answer_roots_around(time)).await??;
     Ok(Reply::json(&logged::roots_json(&around)))
 }
 
-/// `GET /v1/proofs/policies`.
+/// `GET /v1/proofs/policies?before=`.
 pub(super) async fn policies(request: Request) -> Handled {
     charge(&request)?;
-    let told = request.blocking(move |engine, _| engine.policies()).await??;
+    refuse_unsigned(request.site.engine.ledger())?;
+    let before = request.number("before")?;
+    let told = request.blocking(move |engine, _| engine.policies(before)).await??;
     Ok(Reply::json(&policies::to_json(&told)))
 }
 

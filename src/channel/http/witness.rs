@@ -79,12 +79,13 @@ impl WitnessSite {
             Ok(submitted) => submitted,
             Err(fault) => return told(StatusCode::BAD_REQUEST, &format!("{fault} 格式有误")),
         };
-        drop((place, body));
+        drop(body);
         let Ok(Ok(_turn)) = tokio::time::timeout(Duration::from_secs(WITNESS_TURN_SECS), self.turn.acquire()).await else { return busy(1) };
         let (witness, origin) = (Arc::clone(&self.witness), submitted.checkpoint.origin.clone());
         let size = submitted.checkpoint.size;
         // Syncs.
         let judged = tokio::task::spawn_blocking(move || witness.add(&submitted)).await;
+        drop(place);
         match judged {
             Ok(Ok(Witnessed::Cosigned(line))) => Reply::new(PLAIN, line.encode()),
             Ok(Ok(Witnessed::Refused { judgement, evidence })) => {
@@ -122,10 +123,8 @@ impl WitnessSite {
 
     fn refused(&self, judgement: Judgement, origin: &Origin) -> Reply {
         let contradicts = |status, what: &str| {
-            let seen = self
-                .witness
-                .seen_of(origin)
-                .map_or_else(String::new, |seen| format!(" cosigned at size {} ({} s since 1970)", seen.checkpoint.size, seen.time));
+            let seen =
+                self.witness.seen_of(origin).map_or_else(String::new, |seen| format!(" cosigned at size {} ({})", seen.checkpoint.size, seen.when()));
             let text = format!(
                 "{what} what this witness{seen}: another copy of this log signs or signed, or its history was changed. Sign nothing more with the copy that \
                  submitted this; find the other one. What was submitted is kept as evidence. 与本见证人已联署的历史不一致：另有副本在签名，或历史被改动；\

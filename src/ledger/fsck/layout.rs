@@ -216,7 +216,8 @@ pub(super) fn said(event: u8, index: u64, data: &[u8]) -> Option<Said> {
             Said::Reopen(Origin::parse(origin).filter(|_| ends(end))?)
         }
         POLICY => {
-            let (policy, end) = text_at(data, 1)?;
+            let text = if *data.get(1)? == 0 { 2 } else { 10 };
+            let (policy, end) = text_at(data, text).filter(|_| data[1] <= 1)?;
             Some(Said::Policy).filter(|_| ends(end) && (1..=POLICY_BYTES_MAX).contains(&policy.len()))?
         }
         _ => Said::Nothing,

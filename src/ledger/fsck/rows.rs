@@ -130,9 +130,14 @@ fn check_cosigned(run: &Run<'_>) -> Result<(), StoreError> {
     while let Some(step) = cosigned.next()? {
         match step {
             Step::Row(key, row) => {
-                let at = || key.try_into().map(u64::from_be_bytes).map_or_else(|_| At::Key(key.to_vec()), At::Number);
+                let Ok(size) = key.try_into().map(u64::from_be_bytes) else {
+                    run.findings.add(Cosigned::NAME, At::Key(key.to_vec()), FOREIGN_KEY);
+                    continue;
+                };
+                let at = || At::Number(size);
                 let note = |bytes: &[u8]| std::str::from_utf8(bytes).ok().and_then(|text| Note::parse(text).ok());
-                let head = run.store.get_raw(Heads::NAME, &[key.to_vec()]).pop().and_then(Result::ok).flatten();
+                // One that cannot be read is reported where heads are.
+                let Some(head) = read_many(run.store, Heads::NAME, &[key.to_vec()])?.pop().flatten() else { continue };
                 let published = head.and_then(|head| note(value::decode::<HeadRecord>(&head).ok()?.note.as_bytes()));
                 match (note(row), published) {
                     (None, _) => run.findings.add(Cosigned::NAME, at(), UNDECODABLE),
