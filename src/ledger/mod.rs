@@ -325,15 +325,24 @@ impl Shared {
         self.poisoned.get().is_none() && self.trouble.read().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
+    /// Whether it is the disk that gave trouble, and not only a key that did not sign.
+    fn distrusts_disk(&self) -> bool {
+        matches!(*self.trouble.read().unwrap_or_else(PoisonError::into_inner), Some(SubmitError::Unavailable(_)))
+    }
+
     fn end_trouble(&self) {
         *self.trouble.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// Stops all writing: until disk or token is well again if one of them is to blame, for good otherwise. The first reason is the one that counts.
+    /// Stops all writing: until disk or token is well again if one of them is to blame, for good otherwise. The first reason is the one that counts; but the
+    /// disk's outranks a token's, since it takes more to go on after it.
     fn stop(&self, error: &LedgerError) -> SubmitError {
         if error.is_trouble() {
             let mut trouble = self.trouble.write().unwrap_or_else(PoisonError::into_inner);
-            trouble.get_or_insert_with(|| error.as_trouble()).clone()
+            match (&*trouble, error.as_trouble()) {
+                (Some(SubmitError::Unsigned(_)) | None, newer) => trouble.insert(newer).clone(),
+                (Some(first), _) => first.clone(),
+            }
         } else {
             SubmitError::Poisoned(self.poisoned.get_or_init(|| error.to_string()).clone())
         }

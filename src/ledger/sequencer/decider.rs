@@ -284,7 +284,8 @@ impl Decider {
         }
     }
 
-    /// Opens the database anew and goes on from what is on disk, as after a crash: of what was decided meanwhile nothing was signed.
+    /// Goes on from what is on disk, as after a crash: of what was decided meanwhile nothing was signed. The database is opened anew if it was the disk that
+    /// gave trouble; where only a key did not sign it is sound, and whoever copies or cleans it goes on.
     fn resume(&mut self) -> Result<(), LedgerError> {
         let Tools { store, shared, lock, .. } = &self.tools;
         // First, so that the database is left alone while a token is away; by the keys of what is published, since nothing newer came of the others.
@@ -292,7 +293,9 @@ impl Decider {
             in_use.try_to_sign()?;
         }
         store.home().probe(lock.path())?;
-        store.reopen()?;
+        if shared.distrusts_disk() {
+            store.reopen()?;
+        }
         let recovered = recovery::recover(store, Some(&self.keyring))?;
         let (size, published) = (recovered.checkpoint.size, shared.published());
         if size < published.size || recovery::root_at(store, published.size)? != published.root {

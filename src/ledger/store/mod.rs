@@ -85,6 +85,9 @@ pub enum StoreError {
     /// The database is being opened again after trouble with the disk, and is not there yet.
     #[error("the database is closed after trouble with the disk: {0}")]
     Closed(String),
+    /// The database cannot be opened again yet: that would break off what copies it or cleans its files.
+    #[error("the database is being copied or cleaned, and is opened again once that is done")]
+    Held,
     /// Files of the database that something reads for long are still there.
     #[error("{0} and perhaps others hold what was erased and are still read; ask again")]
     Lingering(String),
@@ -116,7 +119,12 @@ impl StoreError {
     /// Whether the disk is to blame, so that the same may succeed once the cause is gone, rather than what is written on it.
     pub fn is_trouble(&self) -> bool {
         match self {
-            StoreError::Rocks(_) | StoreError::Opening { .. } | StoreError::Closed(_) | StoreError::Lingering(_) | StoreError::File { .. } => true,
+            StoreError::Rocks(_)
+            | StoreError::Opening { .. }
+            | StoreError::Closed(_)
+            | StoreError::Held
+            | StoreError::Lingering(_)
+            | StoreError::File { .. } => true,
             #[cfg(feature = "faults")]
             StoreError::Simulated(fault) => *fault != simulated::Fault::Checksum,
             StoreError::InUse(_)

@@ -1,7 +1,7 @@
 //! RocksDB, opened and tuned in one place.
 
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, TryLockError};
 use std::time::Duration;
 
 use rocksdb::backup::{BackupEngine, BackupEngineOptions, RestoreOptions};
@@ -22,6 +22,9 @@ use crate::limits::{SCAN_PAGE_ROWS, SCOUR_EVERY_MS, SCOUR_TRIES, STRETCH_BYTES};
 pub(super) struct Rocks {
     /// Held for one read or write, or for one page of a scan; for writing only while the database is opened again.
     db: RwLock<Option<DB>>,
+    /// Shared for as long as a copy is made or files are cleaned, which may be minutes. Whoever would open the database again asks for it first and does not
+    /// wait, because from the moment somebody waits to write `db` nobody reads it.
+    held: RwLock<()>,
     directory: PathBuf,
     sizes: StoreSizes,
     access: Access,
@@ -136,7 +139,17 @@ impl Rocks {
             // One that an older program did not make is nothing to report.
             Access::Examine => missing.retain(|name| tables::made(name).is_none() || is_made(&db, name)),
         }
-        Ok(Rocks { db: RwLock::new(Some(db)), directory: directory.into(), sizes, access, cache, absent: missing, changes, growth })
+        Ok(Rocks {
+            db: RwLock::new(Some(db)),
+            held: RwLock::default(),
+            directory: directory.into(),
+            sizes,
+            access,
+            cache,
+            absent: missing,
+            changes,
+            growth,
+        })
     }
 
     fn read(&self) -> Result<Open<'_>, StoreError> {
@@ -144,7 +157,18 @@ impl Rocks {
         if guard.is_some() { Ok(Open(guard)) } else { Err(StoreError::Closed("it could not be opened again yet".into())) }
     }
 
+    /// The database for a read that may take minutes.
+    fn read_for_long(&self) -> Result<(RwLockReadGuard<'_, ()>, Open<'_>), StoreError> {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        Ok((held, self.read()?))
+    }
+
     pub(super) fn reopen(&self) -> Result<(), StoreError> {
+        let _alone = match self.held.try_write() {
+            Ok(guard) => guard,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return Err(StoreError::Held),
+        };
         let mut guard = self.db.write().unwrap_or_else(PoisonError::into_inner);
         // Two handles on one directory are not possible, so the old one goes first.
         *guard = None;
@@ -267,7 +291,7 @@ impl Rocks {
     }
 
     pub(super) fn compact(&self) -> Result<(), StoreError> {
-        let open = self.read()?;
+        let (_held, open) = self.read_for_long()?;
         for name in tables::NAMES {
             open.db().flush_cf(open.family(name))?;
             open.db().compact_range_cf::<&[u8], &[u8]>(open.family(name), None, None);
@@ -276,7 +300,7 @@ impl Rocks {
     }
 
     pub(super) fn scour(&self, table: &str, key: &[u8]) -> Result<(), StoreError> {
-        let open = self.read()?;
+        let (_held, open) = self.read_for_long()?;
         let path = self.directory.join("db");
         // A journal is removed once every family has written out what is in it, so all have to, whether they knew the row or not.
         let journals = logs(&path)?;
@@ -308,7 +332,7 @@ impl Rocks {
     }
 
     pub(super) fn back_up(&self, to: &Path) -> Result<u32, StoreError> {
-        let open = self.read()?;
+        let (_held, open) = self.read_for_long()?;
         let mut engine = backup_engine(to)?;
         engine.create_new_backup_flush(open.db(), true)?;
         let newest = engine.get_backup_info().into_iter().map(|info| info.backup_id).max();
@@ -533,4 +557,22 @@ pub fn restore(from: &Path, number: u32, directory: &Path) -> Result<(), StoreEr
     std::fs::create_dir_all(&path).map_err(|error| StoreError::File { path: path.clone(), error })?;
     let options = RestoreOptions::default();
     Ok(backup_engine(from)?.restore_from_backup(&path, &path, &options, number)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn while_it_is_copied_it_is_not_opened_again_and_whoever_reads_does_not_wait() {
+        let root = tempfile::tempdir().expect("a directory");
+        let sizes = StoreSizes { block_cache: 1 << 20, wal: 1 << 20 };
+        let rocks = Rocks::open(root.path(), sizes, Access::Create).expect("opened");
+        let copying = rocks.read_for_long().expect("open");
+        let error = rocks.reopen().expect_err("it is held");
+        assert!(matches!(error, StoreError::Held) && error.is_trouble(), "tried again later: {error}");
+        assert!(rocks.get(tables::Meta::NAME, b"any", <[u8]>::to_vec).expect("readable").is_none());
+        drop(copying);
+        rocks.reopen().expect("opened again");
+    }
 }
