@@ -159,9 +159,10 @@ pub const FORMER_CHECKPOINT_KEYS_MAX: usize = 2;
 /// list of keys.
 pub const KEY_OVERLAP_MS: u64 = 24 * 3_600 * 1_000;
 
-/// How long it goes on at least, in milliseconds, revoked or not: what was signed with it may be in the queue when its end is decided, and the clock may
-/// be behind the newest leaf by [`CLOCK_BEHIND_MAX_MS`].
-pub const KEY_OVERLAP_MIN_MS: u64 = 10_000;
+/// How long it goes on at least, in milliseconds, revoked or not: what was signed with it may be in the queue when its end is decided, the clock may
+/// be behind the newest leaf by [`CLOCK_BEHIND_MAX_MS`], and the change itself may wait: for the two events of it and the checkpoints of its frame and the
+/// one before to be signed, [`TOKEN_ANSWER_MS`] each, and for the disk as long as an answer may take.
+pub const KEY_OVERLAP_MIN_MS: u64 = 60_000;
 
 /// How long it may go on at most, in milliseconds: a year; whoever has a list that old should be told.
 pub const KEY_OVERLAP_MAX_MS: u64 = 366 * 24 * 3_600 * 1_000;
@@ -598,7 +599,8 @@ const _: () = assert!(GUESS_STRIPES <= 1 << 16 && GUESS_STRIPES.is_power_of_two(
 // Salt, signature and what frames them.
 const _: () = assert!(POLICY_BYTES_MAX + 256 <= VALUE_BYTES_MAX && POLICY_BYTES_MAX <= u16::MAX as usize);
 const _: () = assert!(FSCK_CHUNK.is_power_of_two() && FSCK_CHUNK >= 256);
-const _: () = assert!(KEY_OVERLAP_MIN_MS > CLOCK_BEHIND_MAX_MS && KEY_OVERLAP_MIN_MS <= KEY_OVERLAP_MS && KEY_OVERLAP_MS <= KEY_OVERLAP_MAX_MS);
+const _: () = assert!(KEY_OVERLAP_MIN_MS > CLOCK_BEHIND_MAX_MS + 4 * TOKEN_ANSWER_MS + HTTP_ANSWER_SECS * 1_000);
+const _: () = assert!(KEY_OVERLAP_MIN_MS <= KEY_OVERLAP_MS && KEY_OVERLAP_MS <= KEY_OVERLAP_MAX_MS);
 // Between two attempts to go on, a token is asked again.
 const _: () = assert!(TOKEN_REST_MS < RESUME_EVERY_MS && TOKEN_ANSWER_MS < HTTP_ANSWER_SECS * 1_000);
 // A frame of 1,024 in flight and another one behind it.

@@ -283,6 +283,7 @@ pub fn failed(error: &EngineError) -> Problem {
             Problem::because(Kind::Refused, "服务器未配置密码机（[keys.pkcs11]）", "the server has no token: [keys.pkcs11] in its configuration")
         }
         EngineError::NoAnsweringKey => Problem::because(Kind::Unavailable, "应答密钥刚刚轮换，请重试", error.to_string()).after(1),
+        EngineError::AnswerTooOld => Problem::because(Kind::Unavailable, "等待过久，请重试", error.to_string()).after(1),
         EngineError::Enrolment(fault) => Problem::because(Kind::Refused, format!("不能登记：{fault}"), fault.to_string()),
         EngineError::Erase(error @ EraseError::Busy) => {
             Problem::because(Kind::Unavailable, "正在备份或删除，请稍后重试", error.to_string()).after(30)

@@ -12,7 +12,7 @@ use crate::channel;
 use crate::codec::event::{Role, Withdrawal};
 use crate::codec::leaf::KeyId;
 use crate::domain::caller::Caller;
-use crate::engine::{Engine, KeyPlace};
+use crate::engine::{Engine, EngineError, KeyPlace};
 use crate::limits::KEY_OVERLAP_MS;
 
 /// `fapiao keys …`
@@ -203,6 +203,7 @@ impl Rotate {
                 let engine = data.open()?;
                 let rotated = engine.rotate(role, to, u64::from(overlap) * 1_000, revoke, &Caller::CONSOLE)?;
                 publish(&engine);
+                say_untold(rotated.untold.as_ref());
                 channel::keys::rotated(&rotated)
             }
             Place::Server(remote) => {
@@ -234,9 +235,10 @@ impl Revoke {
         let value = match self.place.place()? {
             Place::Data(data) => {
                 let engine = data.open()?;
-                let index = engine.revoke_key(key_id, reason, &Caller::CONSOLE)?;
+                let revoked = engine.revoke_key(key_id, reason, &Caller::CONSOLE)?;
                 publish(&engine);
-                channel::keys::revoked(key_id, reason, index)
+                say_untold(revoked.untold.as_ref());
+                channel::keys::revoked(key_id, reason, revoked.index)
             }
             Place::Server(remote) => remote.ask_once("/v1/keys/revoke", &json!({ "key_id": key_id.to_string(), "reason": reason.name() }))?,
         };
@@ -247,6 +249,15 @@ impl Revoke {
         };
         print(self.json, &value, &text)?;
         Ok(Exit::Fine)
+    }
+}
+
+fn say_untold(untold: Option<&EngineError>) {
+    if let Some(error) = untold {
+        eprintln!(
+            "fapiao: done and in force, do not do it again; only the log does not tell of all answers that the stolen key signed, and those that it does not \
+             tell of count no more: {error}"
+        );
     }
 }
 

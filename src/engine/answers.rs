@@ -10,8 +10,8 @@ use crate::codec::proof;
 use crate::crypto::merkle::{self, Hash};
 use crate::domain::time::UnixMillis;
 use crate::issue;
-use crate::ledger::Covering;
-use crate::limits::{ANSWER_DELAY_MAX_MS, ANSWERS_PER_ROOT_MAX};
+use crate::ledger::{Answers, Covering, Keeping};
+use crate::limits::ANSWERS_PER_ROOT_MAX;
 use crate::verify::answer::Answer;
 use crate::verify::query::Question;
 
@@ -85,8 +85,9 @@ pub struct RootsAround {
 /// Keeps answers, and roots over them, in their order.
 #[derive(Debug)]
 pub(super) struct Answering {
-    /// Shared from the choice of a key until the answer is kept, alone while answering keys change: whatever a key signed before the log says that it was
-    /// stolen is below a root before the log says so.
+    /// Shared from the choice of a key until the answer is kept, alone while answering keys change: no key signs an answer of a time at which the log, once
+    /// it has the change, says that it counts no more; and whatever a key signed before the log says that it was stolen is below a root before the log
+    /// says so.
     pub(super) signing: RwLock<()>,
     /// Held while a root is logged.
     rooting: Mutex<()>,
@@ -105,7 +106,7 @@ impl Engine {
     /// among the answers that the next root covers; if it cannot be, it is not given.
     pub fn sign_answer(&self, question: &Question, answer: &Answer) -> Result<SignedAnswer, EngineError> {
         self.ledger.may_write()?;
-        if self.now().0 > answer.as_of.time.0.saturating_add(ANSWER_DELAY_MAX_MS) {
+        if Answers::is_too_old(answer.as_of.time, self.now()) {
             return Err(EngineError::AnswerTooOld);
         }
         let query_digest = question.digest.ok_or(EngineError::QuestionTooLong)?;
@@ -135,9 +136,12 @@ impl Engine {
         let checkpoint = self.ledger.checkpoint_at(answer.as_of.size)?;
         let _shared = self.answering.signing.read().unwrap_or_else(PoisonError::into_inner);
         let answering = self.keyring()?.answering_at(answer.as_of.time, &self.ledger.keys()).ok_or(EngineError::NoAnsweringKey)?;
-        let signature = self.signed(answering.key.sign(&bytes))?;
-        self.ledger.answers().keep(proof::answer_hash(&bytes, &signature), answer.as_of.time)?;
-        Ok(SignedAnswer { signature, key_id: answering.key_id, bytes, checkpoint, inclusion })
+        // What the log is signed with does not hang on this key, so that nothing but this answer does.
+        let signature = answering.key.sign(&bytes)?;
+        match self.ledger.answers().keep(proof::answer_hash(&bytes, &signature), answer.as_of.time, &*self.clock)? {
+            Keeping::Kept => Ok(SignedAnswer { signature, key_id: answering.key_id, bytes, checkpoint, inclusion }),
+            Keeping::TooOld => Err(EngineError::AnswerTooOld),
+        }
     }
 
     /// In how many milliseconds a root over the answers so far is due; `None` while there are none without.

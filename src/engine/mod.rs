@@ -53,7 +53,7 @@ pub use erasing::Erased;
 pub use files::{read_bounded, read_secret, replace_private, replace_public, write_private, write_public};
 pub use logged::LoggedEvent;
 pub use resubmit::Resubmitted;
-pub use rotation::{HeldKey, KeyPlace, Rotated, RotationFault};
+pub use rotation::{HeldKey, KeyPlace, Revoked, Rotated, RotationFault};
 pub use submitting::{Logged, Pending, Submitted};
 pub use token::{KeyInToken, TokenConfig};
 pub use upkeep::{Checkup, KeyTrouble};

@@ -21,7 +21,7 @@ use crate::ledger::Submission;
 use crate::limits::{KEY_FILE_BYTES_MAX, KEY_OVERLAP_MAX_MS, KEY_OVERLAP_MIN_MS, KEYRING_DATA_KEYS_MAX, PUBLIC_KEYS_MAX};
 
 /// A key that took the place of another.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Rotated {
     /// What both are for.
     pub role: Role,
@@ -34,6 +34,23 @@ pub struct Rotated {
     pub until: Option<UnixMillis>,
     /// Leaf that names the new key; data keys are not in the log.
     pub index: Option<u64>,
+    /// Why the log does not tell of all answers that a stolen answering key signed, if so: those that it does not tell of count no more.
+    pub untold: Option<EngineError>,
+}
+
+/// A key that was withdrawn.
+#[derive(Debug)]
+pub struct Revoked {
+    /// Leaf that says so: what a compromised key signed counts only if it was logged before.
+    pub index: u64,
+    /// As in [`Rotated`].
+    pub untold: Option<EngineError>,
+}
+
+/// Answering keys are about to change: nothing is signed with them until this goes away.
+struct Change<'a> {
+    _alone: RwLockWriteGuard<'a, ()>,
+    untold: Option<EngineError>,
 }
 
 /// Where a secret key lies.
@@ -167,7 +184,7 @@ impl Engine {
                 return Err(EngineError::Rotation(RotationFault::NotInToken(role)));
             }
             let key_id = self.add_key(role, KeyPlace::File, &log, revoke)?;
-            Rotated { role, key_id, replaced, until: None, index: None }
+            Rotated { role, key_id, replaced, until: None, index: None, untold: None }
         } else {
             if log.len() >= PUBLIC_KEYS_MAX {
                 return Err(EngineError::Rotation(RotationFault::TooMany));
@@ -177,9 +194,11 @@ impl Engine {
                 return Err(EngineError::Rotation(RotationFault::NothingToReplace(role)));
             }
             let place = to.unwrap_or_else(|| in_use.signer_of(role).map_or(KeyPlace::File, KeyPlace::of));
+            // What fails here fails before there is another key in the file.
+            let change = self.before_answering_keys_change(role, revoke)?;
             let key_id = self.add_key(role, place, &log, revoke)?;
-            let _alone = self.before_a_theft_is_told(role, revoke)?;
-            self.replace(role, key_id, if revoke.is_some() { KEY_OVERLAP_MIN_MS } else { overlap_ms }, revoke, &in_use, &log)?
+            let rotated = self.replace(role, key_id, if revoke.is_some() { KEY_OVERLAP_MIN_MS } else { overlap_ms }, revoke, &in_use, &log)?;
+            Rotated { untold: change.and_then(|change| change.untold), ..rotated }
         };
         let subject = format!("rotate {} {} {}", role.name(), rotated.replaced, rotated.key_id);
         let recorded = self.record(by, Act::KeysUsed, &subject, revoke.map_or(DONE, Withdrawal::name));
@@ -187,8 +206,8 @@ impl Engine {
         Ok(rotated)
     }
 
-    /// Withdraws a key that is no longer in use. Returns the leaf that says so: what a compromised key signed counts only if it was logged before.
-    pub fn revoke_key(&self, key_id: KeyId, reason: Withdrawal, by: &Caller) -> Result<u64, EngineError> {
+    /// Withdraws a key that is no longer in use.
+    pub fn revoke_key(&self, key_id: KeyId, reason: Withdrawal, by: &Caller) -> Result<Revoked, EngineError> {
         let _turn = self.rotating.lock().unwrap_or_else(PoisonError::into_inner);
         let (in_use, log) = (self.keyring()?, self.ledger.keys());
         self.ledger.may_write()?;
@@ -202,23 +221,30 @@ impl Engine {
         }
         let record = closing(&known.record, UnixMillis(self.now().0 + KEY_OVERLAP_MIN_MS)).and_then(|record| record.withdrawn_for(reason));
         let record = record.ok_or(EngineError::Rotation(RotationFault::NotLogged))?;
-        let _alone = self.before_a_theft_is_told(record.role(), Some(reason))?;
+        let change = self.before_answering_keys_change(record.role(), Some(reason))?;
         let event = self.signed(issue::event_of(&EventData::Key(record), random()?, &in_use))?;
         let index = self.log_keys(vec![event])?;
         let subject = format!("revoke {} {key_id}", record.role().name());
         let recorded = self.record(by, Act::KeysUsed, &subject, reason.name());
         recorded.map_err(|error| EngineError::Unrecorded { done: subject, error: Box::new(error) })?;
-        Ok(index)
+        Ok(Revoked { index, untold: change.and_then(|change| change.untold) })
     }
 
-    /// What an answering key signed up to now counts on only if the log has it before it has the theft; nothing is signed until that is said.
-    fn before_a_theft_is_told(&self, role: Role, reason: Option<Withdrawal>) -> Result<Option<RwLockWriteGuard<'_, ()>>, EngineError> {
-        if (role, reason) != (Role::Answering, Some(Withdrawal::Compromised)) {
+    /// Has answers wait until the log, as published, has the change, so that each is signed with a key that counts at its time. What a stolen key signed up
+    /// to now counts on only if the log has it before it has the theft; but answers that cannot be read do not leave the key
+    /// to the thief.
+    fn before_answering_keys_change(&self, role: Role, reason: Option<Withdrawal>) -> Result<Option<Change<'_>>, EngineError> {
+        if role != Role::Answering {
             return Ok(None);
         }
         let alone = self.answering.signing.write().unwrap_or_else(PoisonError::into_inner);
-        self.log_answers()?;
-        Ok(Some(alone))
+        let told = if reason == Some(Withdrawal::Compromised) { self.log_answers().map(drop) } else { Ok(()) };
+        let untold = match told {
+            Ok(()) => None,
+            Err(error @ (EngineError::Ledger(_) | EngineError::AnswersNotLogged)) => Some(error),
+            Err(error) => return Err(error),
+        };
+        Ok(Some(Change { _alone: alone, untold }))
     }
 
     /// Puts another key of this role into the key file, or finds the one that an interrupted rotation left there; but whoever stole the key that is to be
@@ -285,7 +311,7 @@ impl Engine {
         let replaced = last.ok_or_else(not_logged)?;
         let index = self.log_keys(events)?;
         let until = (revoke != Some(Withdrawal::Compromised)).then_some(ends);
-        Ok(Rotated { role, key_id, replaced, until, index: Some(index) })
+        Ok(Rotated { role, key_id, replaced, until, index: Some(index), untold: None })
     }
 
     fn log_keys(&self, events: Vec<crate::ledger::SealedEvent>) -> Result<u64, EngineError> {

@@ -38,12 +38,21 @@ pub struct Covering {
     pub notice: AnswersNotice,
 }
 
+/// What became of an answer that was to be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeping {
+    /// It is on disk, and may leave.
+    Kept,
+    /// It waited until it was older than an answer may be that gets the next number, and is not kept.
+    TooOld,
+}
+
 /// An answer on its way to the disk.
 #[derive(Debug)]
 struct Waiting {
     hash: Hash,
     time: UnixMillis,
-    reply: oneshot::Sender<Result<(), SubmitError>>,
+    reply: oneshot::Sender<Result<Keeping, SubmitError>>,
 }
 
 #[derive(Debug, Default)]
@@ -82,18 +91,28 @@ impl Answers {
         Answers { store, waiting: Mutex::default(), writing: Mutex::default() }
     }
 
-    /// Keeps what stands for an answer; it is on disk when this returns, and may leave. The same answer again is kept once.
-    pub fn keep(&self, hash: Hash, time: UnixMillis) -> Result<(), SubmitError> {
+    /// Whether an answer of this time may get no number any more: whoever looks for it in the log takes it that none got one later.
+    pub fn is_too_old(time: UnixMillis, now: UnixMillis) -> bool {
+        now.0 > time.0.saturating_add(ANSWER_DELAY_MAX_MS)
+    }
+
+    /// Keeps what stands for an answer, unless it is too old by the time its turn comes. The same answer again is kept once.
+    pub fn keep(&self, hash: Hash, time: UnixMillis, clock: &dyn Fn() -> UnixMillis) -> Result<Keeping, SubmitError> {
         let (reply, mut done) = oneshot::channel();
         held(&self.waiting).push(Waiting { hash, time, reply });
         let mut writing = held(&self.writing);
         // Whoever gets here first writes for all who wait; the others find that it is done.
         let waiting = std::mem::take(&mut *held(&self.waiting));
+        let now = clock();
+        let (late, waiting): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|one| Answers::is_too_old(one.time, now));
+        // Nobody stops waiting: all are in this function.
+        for one in late {
+            drop(one.reply.send(Ok(Keeping::TooOld)));
+        }
         if !waiting.is_empty() {
             let outcome = self.write(&mut writing, &waiting).map_err(|error| SubmitError::Unavailable(error.to_string()));
             for one in waiting {
-                // Nobody stops waiting: all are in this function.
-                drop(one.reply.send(outcome.clone()));
+                drop(one.reply.send(outcome.clone().map(|()| Keeping::Kept)));
             }
         }
         done.try_recv().unwrap_or(Err(SubmitError::Closing))

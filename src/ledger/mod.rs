@@ -39,7 +39,7 @@ use std::thread::JoinHandle;
 use crossbeam_channel::Sender;
 use tokio::sync::oneshot;
 
-pub use answers::{Answers, Covering, Uncovered};
+pub use answers::{Answers, Covering, Keeping, Uncovered};
 pub use backup::{Backup, BackupError, Restored, backups, restore};
 pub use book::{Allotted, Book, Marked};
 pub use counts::{Counts, Tally};

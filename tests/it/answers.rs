@@ -1,8 +1,9 @@
 //! Signed answers in the log: each is below one root, whatever happens, and nobody can add to the past.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use data_encoding::HEXLOWER;
 use fapiao::channel::log_proof::LogProofFault;
@@ -18,9 +19,9 @@ use fapiao::domain::caller::Caller;
 use fapiao::domain::kind::Kind;
 use fapiao::domain::money::Fen;
 use fapiao::domain::time::UnixMillis;
-use fapiao::engine::{AnswerInLog, Config, Engine, SignedAnswer};
-use fapiao::ledger::{self, Sealed};
-use fapiao::limits::{ANSWERS_PER_ROOT_MAX, KEY_OVERLAP_MS};
+use fapiao::engine::{AnswerInLog, Config, Engine, EngineError, SignedAnswer};
+use fapiao::ledger::{self, Keeping, Sealed, Stage};
+use fapiao::limits::{ANSWER_DELAY_MAX_MS, ANSWERS_PER_ROOT_MAX, KEY_OVERLAP_MIN_MS, KEY_OVERLAP_MS};
 use fapiao::verify::verdict::Verdict;
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -149,9 +150,9 @@ fn many_at_a_time_are_below_as_many_roots_as_they_need() {
             scope.spawn(move || {
                 for at in 0..each {
                     let hash = answer_hash(&[thread as u8, (at % 256) as u8, (at / 256) as u8], &[0; 64]);
-                    engine.ledger().answers().keep(hash, UnixMillis(1_000)).expect("kept");
+                    engine.ledger().answers().keep(hash, UnixMillis(1_000), &|| UnixMillis(1_000)).expect("kept");
                     // The same again, as the same question in the same moment may be, is one answer.
-                    engine.ledger().answers().keep(hash, UnixMillis(1_000)).expect("kept");
+                    engine.ledger().answers().keep(hash, UnixMillis(1_000), &|| UnixMillis(1_000)).expect("kept");
                 }
             });
         }
@@ -494,7 +495,7 @@ fn an_answer_with_a_stolen_key_and_a_past_time_is_exposed_by_the_roots() {
     assert!(matches!(verified_by(&forged_file, &now, &shown), Err(ProofFault::NotLogged(_))));
     assert_eq!(verified(&borrowed, &now), Err(ProofFault::Logged(LoggedFault::Place(first))));
     // Even one that came below a root after all did so too late.
-    engine.ledger().answers().keep(hash_of(&fresh), UnixMillis(Answer::decode(&fresh.bytes).expect("ours").time.0)).expect("kept");
+    engine.ledger().answers().keep(hash_of(&fresh), site.now(), &|| site.now()).expect("kept");
     engine.log_answers().expect("logged");
     let late = size(&engine) - 1;
     assert_eq!(verified(&with_log(&engine, &fresh), &now), Err(ProofFault::LoggedLate { logged: late, told: before + 2 }));
@@ -502,6 +503,90 @@ fn an_answer_with_a_stolen_key_and_a_past_time_is_exposed_by_the_roots() {
     assert_eq!(again.key_id, rotated.key_id);
     assert!(verified(&file(&engine, &again), &now).is_ok());
     is_sound(&engine);
+}
+
+/// What a rotation does while the commit that has it takes longer than the replaced key counts: a test holds it there.
+#[test]
+fn an_answer_given_while_the_keys_change_counts_for_ever_and_a_late_one_is_not_kept() {
+    let (mut site, engine) = ready();
+    drop(engine);
+    let (hold, held) = crossbeam_channel::bounded(0);
+    let (begun, going) = crossbeam_channel::bounded(0);
+    let armed = Arc::new(AtomicBool::new(false));
+    let is_armed = Arc::clone(&armed);
+    site.observer = Some(Arc::new(move |stage, _, _| {
+        if stage == Stage::Closed && is_armed.swap(false, Ordering::SeqCst) {
+            begun.send(()).expect("a test");
+            held.recv().expect("a test");
+        }
+    }));
+    let engine = site.open().expect("opened");
+    let question = crate::support::typed(&crate::support::face(&engine, id(Kind::Electronic, 1))).question();
+    let early = engine.verify(&question).expect("an answer");
+    let (rotated, during, late) = thread::scope(|scope| {
+        armed.store(true, Ordering::SeqCst);
+        let rotating = scope.spawn(|| engine.rotate(Role::Answering, None, KEY_OVERLAP_MIN_MS, None, &Caller::CONSOLE).expect("rotated"));
+        going.recv().expect("it is being committed");
+        let late = scope.spawn(|| engine.sign_answer(&question, &early));
+        // Long enough for one that does not wait to be kept.
+        thread::sleep(Duration::from_millis(100));
+        pass(&site, KEY_OVERLAP_MIN_MS + 1);
+        let during = scope.spawn(|| ask(&engine, 2));
+        thread::sleep(Duration::from_millis(100));
+        hold.send(()).expect("it goes on");
+        (rotating.join().expect("no panic"), during.join().expect("no panic"), late.join().expect("no panic"))
+    });
+    assert_eq!(during.key_id, rotated.key_id);
+    assert!(verified(&file(&engine, &during), &list(&engine)).is_ok());
+    assert!(matches!(late, Err(EngineError::AnswerTooOld)), "{late:?}");
+    assert_eq!(engine.log_answers().expect("logged"), 1);
+    is_sound(&engine);
+}
+
+#[test]
+fn an_answer_whose_turn_comes_too_late_gets_no_number() {
+    let (site, engine) = ready();
+    let keep = |time| engine.ledger().answers().keep([time as u8; 32], UnixMillis(time), &|| site.now()).expect("the disk takes it");
+    let now = site.now().0;
+    assert_eq!(keep(now - ANSWER_DELAY_MAX_MS - 1), Keeping::TooOld);
+    assert_eq!(engine.answers_due_in().expect("readable"), None);
+    assert_eq!(keep(now - ANSWER_DELAY_MAX_MS), Keeping::Kept);
+}
+
+/// Whoever damages an answer does not keep a stolen key in force.
+#[test]
+fn answers_that_cannot_be_read_do_not_keep_a_stolen_key_from_being_revoked() {
+    let (site, engine) = ready();
+    let answer = ask(&engine, 1);
+    drop(engine);
+    let db = database(&site.directory());
+    db.put_cf(db.cf_handle("answer").expect("a family"), 0u64.to_be_bytes(), b"short").expect("written");
+    drop(db);
+    let engine = site.open().expect("opened");
+    let held = site.keyring().keys().len();
+    let rotated = engine.rotate(Role::Answering, None, KEY_OVERLAP_MS, Some(Withdrawal::Compromised), &Caller::CONSOLE).expect("rotated");
+    assert!(matches!(rotated.untold, Some(EngineError::Ledger(_))), "{rotated:?}");
+    assert_eq!((rotated.replaced, site.keyring().keys().len()), (answer.key_id, held + 1));
+    assert_eq!(verified(&file(&engine, &answer), &list(&engine)), Err(ProofFault::AskOnline));
+
+    // One that was replaced long ago, too.
+    let replaced = engine.rotate(Role::Answering, None, KEY_OVERLAP_MS, None, &Caller::CONSOLE).expect("rotated");
+    assert!(replaced.untold.is_none(), "nothing was to be told: {replaced:?}");
+    assert!(engine.revoke_key(replaced.replaced, Withdrawal::Compromised, &Caller::CONSOLE).expect("revoked").untold.is_some());
+}
+
+/// What cannot be told now can be another time: then there is no new key in the file either.
+#[test]
+fn a_revocation_that_comes_to_nothing_leaves_no_key_in_the_file() {
+    let (site, engine) = ready();
+    ask(&engine, 1);
+    let held = site.keyring().keys().len();
+    // The clock is behind the log, which takes nothing then.
+    site.set_now(UnixMillis(site.now().0 - 60_000));
+    for _ in 0..2 {
+        assert!(engine.rotate(Role::Answering, None, KEY_OVERLAP_MS, Some(Withdrawal::Compromised), &Caller::CONSOLE).is_err());
+    }
+    assert_eq!(site.keyring().keys().len(), held);
 }
 
 /// The program, its exit status and what it says.

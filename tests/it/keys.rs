@@ -358,7 +358,7 @@ fn what_cannot_be_rotated_or_revoked_is_refused_with_a_reason() {
         assert_eq!(refusal(engine.rotate(Role::Authority, None, overlap, None, by)), RotationFault::Overlap);
     }
     let revoked = |key_id, reason| match engine.revoke_key(key_id, reason, by) {
-        Ok(index) => Ok(index),
+        Ok(revoked) => Ok(revoked.index),
         Err(EngineError::Rotation(fault)) => Err(fault),
         Err(other) => panic!("{other}"),
     };
@@ -507,7 +507,7 @@ fn the_commands_rotate_revoke_and_show() {
     for (arguments, expected) in [
         (&["keys", "rotate", "--role", "tag"][..], "invalid value 'tag'"),
         (&["keys", "rotate", "--role", "data", "--overlap", "1"], "--overlap: a number and s, m, h or d"),
-        (&["keys", "rotate", "--role", "data", "--overlap", "1s"], "an overlap is 10 s to 366 days"),
+        (&["keys", "rotate", "--role", "data", "--overlap", "1s"], "an overlap is 60 s to 366 days"),
         (&["keys", "rotate", "--role", "data", "--revoke", "lost"], "a data key is not revoked"),
         (&["keys", "revoke", "--key-id", "12", "--reason", "lost"], "16 lower-case hex digits"),
         (
@@ -545,7 +545,7 @@ fn under_load_nothing_is_lost() {
         let mut rotated = Vec::new();
         for body in [
             json!({ "role": "authority" }),
-            json!({ "role": "checkpoint", "overlap_seconds": 10 }),
+            json!({ "role": "checkpoint", "overlap_seconds": 60 }),
             json!({ "role": "data" }),
             json!({ "role": "answering", "revoke": "superseded" }),
             json!({ "role": "authority", "revoke": "compromised" }),

@@ -59,6 +59,7 @@ pub(super) async fn rotate(mut request: Request) -> Handled {
     let rotated = request.blocking(move |engine, by| {
         let rotated = engine.rotate(role, place, overlap_ms, revoke, by)?;
         publish(engine);
+        say_untold(rotated.untold.as_ref());
         Ok::<_, EngineError>(rotated)
     });
     Ok(Reply::json(&render::rotated(&rotated.await??)))
@@ -70,18 +71,25 @@ pub(super) async fn revoke(mut request: Request) -> Handled {
     refuse_regional(&request)?;
     let key_id = KeyId::parse(&body.key_id).ok_or_else(|| malformed("key_id", "应为16位小写十六进制", "a key id has 16 lower-case hex digits"))?;
     let reason = reason("reason", &body.reason)?;
-    let index = request.blocking(move |engine, by| {
-        let index = engine.revoke_key(key_id, reason, by)?;
+    let revoked = request.blocking(move |engine, by| {
+        let revoked = engine.revoke_key(key_id, reason, by)?;
         publish(engine);
-        Ok::<_, EngineError>(index)
+        say_untold(revoked.untold.as_ref());
+        Ok::<_, EngineError>(revoked)
     });
-    Ok(Reply::json(&render::revoked(key_id, reason, index.await??)))
+    Ok(Reply::json(&render::revoked(key_id, reason, revoked.await??.index)))
 }
 
 /// What is done is done; a list that was not written is written at the next start.
 fn publish(engine: &Engine) {
     if let Err(error) = render::publish(engine) {
         tracing::warn!(%error, "the list of public keys could not be written");
+    }
+}
+
+fn say_untold(untold: Option<&EngineError>) {
+    if let Some(error) = untold {
+        tracing::error!(%error, "a stolen answering key is revoked, and the log does not tell of all answers that it signed");
     }
 }
 
