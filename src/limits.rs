@@ -161,7 +161,7 @@ pub const KEY_OVERLAP_MS: u64 = 24 * 3_600 * 1_000;
 
 /// How long it goes on at least, in milliseconds, revoked or not: what was signed with it may be in the queue when its end is decided, the clock may
 /// be behind the newest leaf by [`CLOCK_BEHIND_MAX_MS`], and the change itself may wait: for the two events of it and the checkpoints of its frame and the
-/// one before to be signed, [`TOKEN_ANSWER_MS`] each, and for the disk as long as an answer may take.
+/// one before to be signed, [`TOKEN_ANSWER_MS`] each, the latter perhaps after another [`TOKEN_TURN_MS`], and for the disk as long as an answer may take.
 pub const KEY_OVERLAP_MIN_MS: u64 = 60_000;
 
 /// How long it may go on at most, in milliseconds: a year; whoever has a list that old should be told.
@@ -431,6 +431,15 @@ pub const TOKEN_SESSIONS_MAX: usize = 4;
 /// How long anybody waits for a token, in milliseconds: many times what a slow one takes, and a third of what an answer may take.
 pub const TOKEN_ANSWER_MS: u64 = 5_000;
 
+/// How long of that anybody waits for a session that is free, in milliseconds: the rest of it is the token's.
+pub const TOKEN_TURN_MS: u64 = 2_000;
+
+/// How long a commit waits for a signature that may be left out, in milliseconds: what the slowest token takes for one.
+pub const TOKEN_AT_ONCE_MS: u64 = 200;
+
+/// How long a key is not asked for such a signature after it did not make one, in milliseconds: a token that hangs costs a minute's commits that once.
+pub const TOKEN_SPARED_MS: u64 = 60_000;
+
 /// How long a token that does not answer, or is not there, is not asked again, in milliseconds: whoever comes meanwhile is told so at once.
 pub const TOKEN_REST_MS: u64 = 400;
 
@@ -599,9 +608,10 @@ const _: () = assert!(GUESS_STRIPES <= 1 << 16 && GUESS_STRIPES.is_power_of_two(
 // Salt, signature and what frames them.
 const _: () = assert!(POLICY_BYTES_MAX + 256 <= VALUE_BYTES_MAX && POLICY_BYTES_MAX <= u16::MAX as usize);
 const _: () = assert!(FSCK_CHUNK.is_power_of_two() && FSCK_CHUNK >= 256);
-const _: () = assert!(KEY_OVERLAP_MIN_MS > CLOCK_BEHIND_MAX_MS + 4 * TOKEN_ANSWER_MS + HTTP_ANSWER_SECS * 1_000);
+const _: () = assert!(KEY_OVERLAP_MIN_MS > CLOCK_BEHIND_MAX_MS + 4 * TOKEN_ANSWER_MS + 2 * TOKEN_TURN_MS + HTTP_ANSWER_SECS * 1_000);
 const _: () = assert!(KEY_OVERLAP_MIN_MS <= KEY_OVERLAP_MS && KEY_OVERLAP_MS <= KEY_OVERLAP_MAX_MS);
 // Between two attempts to go on, a token is asked again.
+const _: () = assert!(TOKEN_AT_ONCE_MS < TOKEN_TURN_MS && TOKEN_TURN_MS < TOKEN_ANSWER_MS);
 const _: () = assert!(TOKEN_REST_MS < RESUME_EVERY_MS && TOKEN_ANSWER_MS < HTTP_ANSWER_SECS * 1_000);
 // A frame of 1,024 in flight and another one behind it.
 const _: () = assert!(ISSUE_IN_FLIGHT_MAX >= 2 * 1_024);

@@ -350,6 +350,11 @@ impl Keyring {
         Ok(())
     }
 
+    /// Whether anything of the log is signed by a token, the checkpoints of former keys included.
+    pub fn signs_by_token(&self) -> bool {
+        [&self.authority, &self.checkpoint].into_iter().chain(&self.former_checkpoint).any(|signer| matches!(signer.key, Key::Token(..)))
+    }
+
     /// The same keys, those in use that the log says are: of each signing role the newest that it names and that is in force. A role of which the log
     /// names no key yet has its newest one in use. The error is a role without any key that may sign.
     pub fn settled(&self, log: &PublicKeys) -> Result<Keyring, Role> {
@@ -421,12 +426,12 @@ impl Keyring {
     }
 
     /// A checkpoint as it is published at `time`: signed by the key in use and by those before it whose windows last, so that whoever has an older list
-    /// of keys can still check it. The log does not wait for one of those: it may be in a token that was taken away.
+    /// of keys can still check it. The log does not wait for one of those: it may be in a token that was taken away, or hangs.
     pub fn sign_checkpoint(&self, checkpoint: &Checkpoint, log: &PublicKeys, time: UnixMillis) -> Result<Note, SignError> {
         let mut note = checkpoint.sign_by(&self.checkpoint.key)?;
         let lasting = self.former_checkpoint.iter().filter(|key| log.get(key.key_id).is_some_and(|key| key.record.is_valid_at(time)));
         for key in lasting.take(FORMER_CHECKPOINT_KEYS_MAX) {
-            note.cosign(checkpoint.origin.as_str(), &key.key).unwrap_or_default();
+            note.cosign(checkpoint.origin.as_str(), &key.key);
         }
         Ok(note)
     }

@@ -167,10 +167,10 @@ impl Note {
         Note { text, signatures: vec![line] }
     }
 
-    /// Adds the line of another of our keys under the same name.
-    pub fn cosign(&mut self, name: &str, key: &Key) -> Result<(), SignError> {
-        self.signatures.push(line(name, &key.public(), &key.sign(self.text.as_bytes())?));
-        Ok(())
+    /// Adds the line of another of our keys under the same name, if it signs at once.
+    pub fn cosign(&mut self, name: &str, key: &Key) {
+        let signature = key.sign_at_once(self.text.as_bytes());
+        self.signatures.extend(signature.map(|signature| line(name, &key.public(), &signature)));
     }
 
     /// Parses a note. Nothing is verified yet.
@@ -337,9 +337,9 @@ impl Checkpoint {
 
     /// As [`Checkpoint::sign`], by a key that may be in a token.
     pub fn sign_by(&self, key: &Key) -> Result<Note, SignError> {
-        let mut note = Note { text: self.text(), signatures: Vec::new() };
-        note.cosign(self.origin.as_str(), key)?;
-        Ok(note)
+        let text = self.text();
+        let line = line(self.origin.as_str(), &key.public(), &key.sign(text.as_bytes())?);
+        Ok(Note { text, signatures: vec![line] })
     }
 
     /// The checkpoint in a note of this log, signed by its key; and the note, with whatever other signatures it carries.

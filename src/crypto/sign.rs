@@ -54,6 +54,9 @@ pub struct TokenKey {
 pub trait Token: Send + Sync {
     /// What the token says is the signature of this key over `message`.
     fn sign(&self, key: &TokenKey, message: &[u8]) -> Result<[u8; 64], SignError>;
+
+    /// As [`Token::sign`], for whoever does without it rather than wait.
+    fn sign_at_once(&self, key: &TokenKey, message: &[u8]) -> Option<[u8; 64]>;
 }
 
 /// Why there is no signature. Files always sign.
@@ -72,6 +75,9 @@ pub enum SignError {
         /// What it or its module said, and what to do.
         reason: String,
     },
+    /// So many ask the token that there was no turn for this. It works.
+    #[error("too many ask the token {0:?} to sign at a time")]
+    Busy(String),
     /// What the token made is no signature of the key.
     #[error("the token {0:?} made a signature that does not hold; it was not used")]
     Wrong(String),
@@ -104,6 +110,15 @@ impl Key {
                 let signature = token.sign(key, message)?;
                 if key.public.verify(message, &signature) { Ok(signature) } else { Err(SignError::Wrong(key.token.clone())) }
             }
+        }
+    }
+
+    /// As [`Key::sign`], where nothing depends on it: `None` if it would take long, too.
+    pub fn sign_at_once(&self, message: &[u8]) -> Option<[u8; 64]> {
+        match self {
+            Key::File(key) => Some(key.sign(message)),
+            Key::Token(_, None) => None,
+            Key::Token(key, Some(token)) => token.sign_at_once(key, message).filter(|signature| key.public.verify(message, signature)),
         }
     }
 }

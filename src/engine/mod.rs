@@ -31,7 +31,7 @@ use crate::crypto::hash::Salt;
 use crate::crypto::keyfile::{self, KdfCost, KeyFileError, Passkey};
 use crate::crypto::keyring::{Keyring, KeyringError, SecretKey};
 use crate::crypto::note::{Host, Origin};
-use crate::crypto::sign::{Key, SignError, Token};
+use crate::crypto::sign::{SignError, Token};
 use crate::domain::caller::CallerId;
 use crate::domain::invoice::Invoice;
 use crate::domain::number::InvoiceId;
@@ -438,9 +438,12 @@ impl Engine {
         tried.map_err(|error| self.ledger.cannot_sign(error))
     }
 
-    /// What was signed for the log; if it could not be, nothing more is until the keys sign again.
+    /// What was signed for the log; if it could not be, nothing more is until the keys sign again. That so many ask the token at a time concerns nobody else.
     fn signed<T>(&self, signed: Result<T, SignError>) -> Result<T, EngineError> {
-        signed.map_err(|error| self.ledger.cannot_sign(error).into())
+        signed.map_err(|error| match error {
+            SignError::Busy(_) => error.into(),
+            SignError::Unreachable(_) | SignError::Token { .. } | SignError::Wrong(_) => self.ledger.cannot_sign(error).into(),
+        })
     }
 
     /// As [`Engine::signed`], of an invoice.
@@ -451,9 +454,9 @@ impl Engine {
         }
     }
 
-    /// Whether invoices are signed by a token, which takes longer than whoever serves sockets has time for.
+    /// Whether invoices, or the checkpoints that the next of them wait for, are signed by a token, which takes longer than whoever serves sockets has time for.
     pub fn signs_by_token(&self) -> bool {
-        self.token.is_some() && self.ledger.keyring().is_some_and(|keyring| matches!(keyring.authority().key, Key::Token(..)))
+        self.token.is_some() && self.ledger.keyring().is_some_and(|keyring| keyring.signs_by_token())
     }
 
     /// Whether secret keys are at hand.

@@ -1,7 +1,8 @@
 //! Keys in a token (密码机, PKCS#11): sessions that a few threads hold, so that a token that hangs holds nobody up for longer than [`TOKEN_ANSWER_MS`].
 //!
-//! A session that fails is dropped and opened anew, once for each request; if the token cannot be reached at all, its module is loaded afresh, because some
-//! find a token that came back only then. A wrong PIN is tried once and never again by this process: tokens lock after a few.
+//! A session that fails, or signs wrongly, is dropped and opened anew, once for each request; if the token cannot be reached at all, its module is loaded
+//! afresh, because some find a token that came back only then. Whoever has logged in has reached it: what fails after that says nothing of what others ask.
+//! A wrong PIN is tried once and never again by this process: tokens lock after a few.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -21,7 +22,9 @@ use zeroize::Zeroizing;
 
 use crate::codec::event::Role;
 use crate::crypto::sign::{PublicKey, SignError, Token, TokenKey};
-use crate::limits::{KEYRING_KEYS_MAX, TOKEN_ANSWER_MS, TOKEN_KEYS_MAX, TOKEN_REST_MS, TOKEN_SESSIONS_MAX};
+use crate::limits::{
+    KEYRING_KEYS_MAX, TOKEN_ANSWER_MS, TOKEN_AT_ONCE_MS, TOKEN_KEYS_MAX, TOKEN_REST_MS, TOKEN_SESSIONS_MAX, TOKEN_SPARED_MS, TOKEN_TURN_MS,
+};
 
 /// The curve as PKCS#11 3.0 names it: a PrintableString.
 const EDWARDS25519: &[u8] = b"\x13\x0cedwards25519";
@@ -71,6 +74,18 @@ struct Reach {
     refused: AtomicBool,
     /// Set while the token cannot be reached.
     rest: Mutex<Option<Rest>>,
+    /// Keys that did not sign at once, by CKA_ID, and when.
+    spared: Mutex<BTreeMap<Vec<u8>, Instant>>,
+    /// Requests that came to an end, well or not: where that goes on there is a crowd, and else a token that hangs.
+    ended: AtomicU64,
+}
+
+/// How much whoever asks depends on the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Need {
+    Answer,
+    /// Only if it comes at once.
+    AtOnce,
 }
 
 /// What keeps everybody from waiting, one after the other, for a token that does not answer.
@@ -81,23 +96,48 @@ struct Rest {
     tried: bool,
 }
 
+impl Rest {
+    fn lasts(&self) -> bool {
+        self.tried || self.since.elapsed() < Duration::from_millis(TOKEN_REST_MS)
+    }
+}
+
 /// Why the token did not do as it was asked.
 #[derive(Clone, Debug)]
 struct Trouble {
     reason: String,
-    /// It is the way to the token that is at fault, not the one key.
-    of_token: bool,
+    of: Fault,
+}
+
+/// Whom trouble concerns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    /// Everybody: the token cannot be reached.
+    Token,
+    /// Whoever asked for this: the token was reached and did not do it.
+    Request,
+    /// Nobody: so many ask that the turn of this one did not come.
+    Crowd,
+}
+
+/// Of what is asked in a session.
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Trouble {
+        Trouble::request(error.to_string())
+    }
 }
 
 impl Trouble {
     fn token(reason: impl Into<String>) -> Trouble {
-        Trouble { reason: reason.into(), of_token: true }
+        Trouble { reason: reason.into(), of: Fault::Token }
     }
-}
 
-impl From<Error> for Trouble {
-    fn from(error: Error) -> Trouble {
-        Trouble::token(error.to_string())
+    fn late(milliseconds: u64) -> Trouble {
+        Trouble::token(format!("it has not answered within {} s", milliseconds / 1_000))
+    }
+
+    fn request(reason: impl Into<String>) -> Trouble {
+        Trouble { reason: reason.into(), of: Fault::Request }
     }
 }
 
@@ -127,8 +167,11 @@ impl Hsm {
             login: Mutex::new(()),
             refused: AtomicBool::new(false),
             rest: Mutex::new(None),
+            spared: Mutex::default(),
+            ended: AtomicU64::new(0),
         });
-        let (jobs, taken) = bounded::<Job>(TOKEN_SESSIONS_MAX);
+        // Without room: what is handed in is begun.
+        let (jobs, taken) = bounded::<Job>(0);
         let (tell_end, ended) = bounded(TOKEN_SESSIONS_MAX);
         for _ in 0..TOKEN_SESSIONS_MAX {
             let (taken, tell_end, reach) = (taken.clone(), tell_end.clone(), Arc::clone(&reach));
@@ -145,45 +188,58 @@ impl Hsm {
         Ok(Hsm { reach, jobs: Some(jobs), ended })
     }
 
-    /// Makes a key for this role that nobody can take out of the token.
+    /// Makes a key for this role that nobody can take out of the token. The id is a new one.
     pub(super) fn generate(&self, role: Role, id: [u8; 16]) -> Result<TokenKey, SignError> {
         let token = self.reach.token.clone();
-        self.ask(move |connection| {
+        let made = self.ask(Need::Answer, move |connection| {
+            // What a first try that failed half-way left there would be found beside the key.
+            connection.destroy(&id)?;
             let public = connection.generate(role, &id)?;
-            // Before anything relies on it.
-            let signature = connection.sign(&id, &id)?;
-            if !public.verify(&id, &signature) {
-                return Err(Trouble::token("the key that it made does not sign"));
-            }
+            // Before anything relies on it, and found as it will be found from then on.
+            connection.sign(&id, &public, &id)?;
             Ok(TokenKey { public, token: token.clone(), id: id.to_vec() })
-        })
+        });
+        made.map_err(|trouble| self.reach.told(trouble))
     }
 
     /// Our private keys in the token, whether a key file names them or not.
     pub(super) fn keys(&self) -> Result<Vec<KeyInToken>, SignError> {
-        self.ask(|connection| connection.keys())
+        self.ask(Need::Answer, |connection| connection.keys()).map_err(|trouble| self.reach.told(trouble))
+    }
+
+    fn sign_for(&self, need: Need, key: &TokenKey, message: &[u8]) -> Result<[u8; 64], Trouble> {
+        let (id, public, message) = (key.id.clone(), key.public, message.to_vec());
+        self.ask(need, move |connection| connection.sign(&id, &public, &message))
     }
 
     /// Has a thread do it, and waits for that no longer than it may take.
-    fn ask<T: Send + 'static>(&self, work: impl Fn(&mut Connection) -> Result<T, Trouble> + Send + 'static) -> Result<T, SignError> {
-        self.reach.admit().map_err(|trouble| self.reach.told(trouble))?;
-        let deadline = Instant::now() + Duration::from_millis(TOKEN_ANSWER_MS);
-        let late = || Trouble::token(format!("it has not answered within {} s", TOKEN_ANSWER_MS / 1_000));
+    fn ask<T: Send + 'static>(&self, need: Need, work: impl Fn(&mut Connection) -> Result<T, Trouble> + Send + 'static) -> Result<T, Trouble> {
+        self.reach.admit()?;
+        let (turn_ms, answer_ms) = match need {
+            Need::Answer => (TOKEN_TURN_MS, TOKEN_ANSWER_MS),
+            Need::AtOnce => (TOKEN_AT_ONCE_MS, TOKEN_AT_ONCE_MS),
+        };
+        let (begun, ended) = (Instant::now(), self.reach.ended.load(Ordering::Acquire));
         let (reply, answer) = bounded(1);
         let job: Job = Box::new(move |worker| {
+            let done = worker.run(&work);
+            worker.reach.ended.fetch_add(1, Ordering::AcqRel);
             // Nobody waits for what comes too late.
-            if Instant::now() < deadline {
-                drop(reply.send(worker.run(&work)));
-            }
+            drop(reply.send(done));
         });
-        let taken = self.jobs.as_ref().is_some_and(|jobs| jobs.send_deadline(job, deadline).is_ok());
-        let done = match answer.recv_deadline(deadline) {
-            Ok(done) if taken => done,
-            Err(RecvTimeoutError::Disconnected) if taken => Err(Trouble::token("its thread has ended; start the program again")),
-            Ok(_) | Err(_) => Err(late()),
+        let taken = self.jobs.as_ref().is_some_and(|jobs| jobs.send_deadline(job, begun + Duration::from_millis(turn_ms)).is_ok());
+        let done = if taken {
+            answer.recv_deadline(begun + Duration::from_millis(answer_ms)).unwrap_or_else(|error| match error {
+                RecvTimeoutError::Timeout => Err(Trouble::late(answer_ms)),
+                RecvTimeoutError::Disconnected => Err(Trouble::token("its thread has ended; start the program again")),
+            })
+        } else if self.reach.ended.load(Ordering::Acquire) == ended {
+            Err(Trouble::late(turn_ms))
+        } else {
+            Err(Trouble { reason: "too many ask it at a time".to_owned(), of: Fault::Crowd })
         };
-        self.reach.rest_after(done.as_ref().err().filter(|trouble| trouble.of_token));
-        done.map_err(|trouble| self.reach.told(trouble))
+        self.reach.rest_after(need, done.as_ref().err());
+        done
     }
 }
 
@@ -192,8 +248,18 @@ impl Token for Hsm {
         if key.token != self.reach.token {
             return Err(SignError::Unreachable(key.token.clone()));
         }
-        let (id, message) = (key.id.clone(), message.to_vec());
-        self.ask(move |connection| connection.sign(&id, &message))
+        self.sign_for(Need::Answer, key, message).map_err(|trouble| self.reach.told(trouble))
+    }
+
+    fn sign_at_once(&self, key: &TokenKey, message: &[u8]) -> Option<[u8; 64]> {
+        if key.token != self.reach.token || self.reach.is_resting() || self.reach.is_spared(&key.id) {
+            return None;
+        }
+        let signed = self.sign_for(Need::AtOnce, key, message).ok();
+        if signed.is_none() {
+            self.reach.spare(&key.id);
+        }
+        signed
     }
 }
 
@@ -212,13 +278,17 @@ impl Drop for Hsm {
 
 impl Reach {
     fn told(&self, trouble: Trouble) -> SignError {
-        SignError::Token { token: self.token.clone(), reason: trouble.reason }
+        let token = self.token.clone();
+        match trouble.of {
+            Fault::Crowd => SignError::Busy(token),
+            Fault::Token | Fault::Request => SignError::Token { token, reason: trouble.reason },
+        }
     }
 
     /// Lets everybody pass while all is well, and else one at a time, every so often.
     fn admit(&self) -> Result<(), Trouble> {
         match self.rest.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
-            Some(rest) if rest.tried || rest.since.elapsed() < Duration::from_millis(TOKEN_REST_MS) => Err(rest.trouble.clone()),
+            Some(rest) if rest.lasts() => Err(rest.trouble.clone()),
             Some(rest) => {
                 rest.tried = true;
                 Ok(())
@@ -227,9 +297,36 @@ impl Reach {
         }
     }
 
-    fn rest_after(&self, trouble: Option<&Trouble>) {
-        let rest = trouble.map(|trouble| Rest { since: Instant::now(), trouble: trouble.clone(), tried: false });
-        *self.rest.lock().unwrap_or_else(PoisonError::into_inner) = rest;
+    fn is_resting(&self) -> bool {
+        self.rest.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(Rest::lasts)
+    }
+
+    fn rest_after(&self, need: Need, trouble: Option<&Trouble>) {
+        let mut rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner);
+        match trouble {
+            Some(trouble) if trouble.of == Fault::Token && need == Need::Answer => {
+                *rest = Some(Rest { since: Instant::now(), trouble: trouble.clone(), tried: false });
+            }
+            // It is not known whether it is over, nor that there is anything.
+            Some(trouble) if trouble.of != Fault::Request => {
+                if let Some(rest) = rest.as_mut() {
+                    (rest.since, rest.tried) = (Instant::now(), false);
+                }
+            }
+            Some(_) | None => *rest = None,
+        }
+    }
+
+    /// Whether this key did not sign at once a moment ago.
+    fn is_spared(&self, id: &[u8]) -> bool {
+        let spared = self.spared.lock().unwrap_or_else(PoisonError::into_inner);
+        spared.get(id).is_some_and(|since| since.elapsed() < Duration::from_millis(TOKEN_SPARED_MS))
+    }
+
+    fn spare(&self, id: &[u8]) {
+        let mut spared = self.spared.lock().unwrap_or_else(PoisonError::into_inner);
+        spared.retain(|_, since| since.elapsed() < Duration::from_millis(TOKEN_SPARED_MS));
+        spared.insert(id.to_vec(), Instant::now());
     }
 
     /// Loads the library, or loads it afresh; not while anybody is in it.
@@ -266,23 +363,24 @@ impl Reach {
     }
 
     fn open(&self) -> Result<Connection, Trouble> {
+        let unreached = |error: Error| Trouble::token(error.to_string());
         let wrong_pin = || Trouble::token("the PIN is wrong, or locked; it is not tried again, lest the token lock: put it right and start again");
         if self.refused.load(Ordering::Acquire) {
             return Err(wrong_pin());
         }
         let loaded = self.loaded.read().unwrap_or_else(PoisonError::into_inner);
         let module = loaded.as_ref().ok_or_else(|| Trouble::token("its module is not loaded"))?;
-        let mut slots = module.get_slots_with_initialized_token()?.into_iter();
+        let mut slots = module.get_slots_with_initialized_token().map_err(unreached)?.into_iter();
         let is_ours = |slot: &cryptoki::slot::Slot| module.get_token_info(*slot).is_ok_and(|info| info.label() == self.token);
         let slot = slots.find(is_ours).ok_or_else(|| Trouble::token(format!("{} has no token of this label", self.module.display())))?;
-        let session = module.open_rw_session_no_drop(slot)?;
+        let session = module.open_rw_session_no_drop(slot).map_err(unreached)?;
         match session.login(UserType::User, Some(&self.pin)) {
             Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => {}
             Err(Error::Pkcs11(RvError::PinIncorrect | RvError::PinInvalid | RvError::PinLenRange | RvError::PinLocked | RvError::PinExpired, _)) => {
                 self.refused.store(true, Ordering::Release);
                 return Err(wrong_pin());
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(unreached(error)),
         }
         Ok(Connection { session, times: self.times.load(Ordering::Acquire), handles: BTreeMap::new() })
     }
@@ -329,11 +427,13 @@ impl Worker {
 }
 
 impl Connection {
-    fn sign(&mut self, id: &[u8], message: &[u8]) -> Result<[u8; 64], Trouble> {
+    /// A signature that holds: one that does not says that this session is of no use.
+    fn sign(&mut self, id: &[u8], public: &PublicKey, message: &[u8]) -> Result<[u8; 64], Trouble> {
         let key = self.private_key(id)?;
         let mechanism = Mechanism::Eddsa(EddsaParams::new(EddsaSignatureScheme::Ed25519));
         let signature = self.session.sign(&mechanism, key, message)?;
-        <[u8; 64]>::try_from(signature).map_err(|other| Trouble::token(format!("its signature has {} bytes in place of 64", other.len())))
+        let holds = |signature: &[u8; 64]| public.verify(message, signature);
+        <[u8; 64]>::try_from(signature).ok().filter(holds).ok_or_else(|| Trouble::request("its signature does not hold, and was not used"))
     }
 
     fn private_key(&mut self, id: &[u8]) -> Result<ObjectHandle, Trouble> {
@@ -345,15 +445,19 @@ impl Connection {
         let hex = data_encoding::HEXLOWER.encode(id);
         let [key] = found[..] else {
             let reason = if found.is_empty() { format!("it has no key {hex}") } else { format!("it has several keys {hex}") };
-            return Err(Trouble {
-                reason: format!("{reason}; bring the token back as it was, or replace the key: fapiao keys rotate"),
-                of_token: false,
-            });
+            return Err(Trouble::request(format!("{reason}; bring the token back as it was, or replace the key: fapiao keys rotate")));
         };
         if self.handles.len() < KEYRING_KEYS_MAX {
             self.handles.insert(id.to_vec(), key);
         }
         Ok(key)
+    }
+
+    fn destroy(&mut self, id: &[u8; 16]) -> Result<(), Trouble> {
+        for object in self.session.find_objects(&[Attribute::Id(id.to_vec())])? {
+            self.session.destroy_object(object)?;
+        }
+        Ok(())
     }
 
     fn generate(&mut self, role: Role, id: &[u8; 16]) -> Result<PublicKey, Trouble> {
@@ -375,7 +479,7 @@ impl Connection {
             Attribute::Label(label),
             Attribute::Id(id.to_vec()),
         ];
-        let (public, private) = self.session.generate_key_pair(&Mechanism::EccEdwardsKeyPairGen, &public, &private)?;
+        let (public, _) = self.session.generate_key_pair(&Mechanism::EccEdwardsKeyPairGen, &public, &private)?;
         let point = self.session.get_attributes(public, &[AttributeType::EcPoint])?.into_iter().find_map(|attribute| match attribute {
             Attribute::EcPoint(point) => Some(point),
             _ => None,
@@ -384,9 +488,7 @@ impl Connection {
         let point = point.unwrap_or_default();
         let bytes = point.strip_prefix(b"\x04\x20").unwrap_or(&point);
         let key = <[u8; 32]>::try_from(bytes).ok().and_then(|bytes| PublicKey::parse(&bytes).ok());
-        let key = key.ok_or_else(|| Trouble::token("the public key that it made is no Ed25519 key"))?;
-        self.handles.insert(id.to_vec(), private);
-        Ok(key)
+        key.ok_or_else(|| Trouble::request("the public key that it made is no Ed25519 key"))
     }
 
     fn keys(&mut self) -> Result<Vec<KeyInToken>, Trouble> {

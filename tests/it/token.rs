@@ -19,8 +19,9 @@ use fapiao::crypto::note::{Checkpoint, Origin};
 use fapiao::crypto::sign::{Key, PublicKey, SignError, SigningKey, Token, TokenKey};
 use fapiao::domain::kind::Kind;
 use fapiao::domain::money::Fen;
-use fapiao::engine::{Engine, EngineError};
+use fapiao::engine::{Config, Engine, EngineError, TokenConfig};
 use fapiao::ledger::SubmitError;
+use fapiao::limits::TOKEN_REST_MS;
 use serde_json::{Value, json};
 
 use crate::support::server::{SILENT, Server};
@@ -61,8 +62,11 @@ fn place() -> Site {
 }
 
 fn configuration(site: &Site) -> String {
-    let pkcs11 = format!("[keys.pkcs11]\nmodule = {:?}\ntoken = {LABEL:?}\npin_file = {:?}\n", module(), site.file("pin"));
-    format!("{SILENT}{pkcs11}")
+    reaching_by(&module(), site)
+}
+
+fn reaching_by(module: &Path, site: &Site) -> String {
+    format!("{SILENT}[keys.pkcs11]\nmodule = {module:?}\ntoken = {LABEL:?}\npin_file = {:?}\n", site.file("pin"))
 }
 
 /// Runs the program on this ledger: exit code, what it said, and its errors.
@@ -346,19 +350,209 @@ fn touch_generation(tokens: &Path) {
     fs::write(&path, bytes).expect("written");
 }
 
-/// A library that never comes back from its first call.
-fn hanging_module(site: &Site) -> PathBuf {
-    let (source, module) = (site.file("hang.c"), site.file("hang.so"));
-    fs::write(&source, "#include <unistd.h>\nunsigned long C_GetFunctionList(void *list) { (void)list; for (;;) pause(); }\n").expect("written");
+/// A library with this source.
+fn compiled(site: &Site, name: &str, text: &str) -> PathBuf {
+    let (source, module) = (site.file(&format!("{name}.c")), site.file(&format!("{name}.so")));
+    fs::write(&source, text).expect("written");
     let compiled = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&module).arg(&source).output().expect("a compiler");
     assert!(compiled.status.success(), "{compiled:?}");
     module
 }
 
+/// One that never comes back from its first call.
+fn hanging_module(site: &Site) -> PathBuf {
+    compiled(site, "hang", "#include <unistd.h>\nunsigned long C_GetFunctionList(void *list) { (void)list; for (;;) pause(); }\n")
+}
+
+/// SoftHSM, but for what a test plants by putting a file beside the token:
+///
+/// - `hang`: whoever is to sign, and is counted in `asked`, does not while it is there; `slow`: it takes 0.7 s;
+/// - `spoilt`: what sessions that are open by then sign is wrong from then on;
+/// - `refuse LABEL`: keys with this label do not sign;
+/// - `half`: the next pair of keys is made, and said not to be.
+const SHIM: &str = r#"
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef unsigned long (*call)();
+struct list { unsigned long version; call at[68]; };
+enum { OPEN_SESSION = 12, GET_ATTRIBUTE = 24, SIGN_INIT = 42, SIGN = 43, GENERATE_PAIR = 59 };
+
+static struct list *theirs, ours;
+static unsigned long newest, spoilt;
+
+static const char *path(const char *name, char *into) { snprintf(into, 4096, "%s/%s", PLACE, name); return into; }
+static int is_there(const char *name) { char at[4096]; return access(path(name, at), F_OK) == 0; }
+static int once(const char *name) { char at[4096]; return unlink(path(name, at)) == 0; }
+
+static unsigned long open_session(unsigned long slot, unsigned long flags, void *a, void *b, unsigned long *session) {
+    unsigned long rv = theirs->at[OPEN_SESSION](slot, flags, a, b, session);
+    if (rv == 0 && *session > newest) newest = *session;
+    return rv;
+}
+
+static unsigned long sign_init(unsigned long session, void *mechanism, unsigned long key) {
+    char label[64] = "", name[80];
+    struct { unsigned long type; void *value; unsigned long length; } wanted = { 3, label, sizeof label - 1 };
+    if (theirs->at[GET_ATTRIBUTE](session, key, &wanted, 1ul) == 0) {
+        snprintf(name, sizeof name, "refuse %s", label);
+        if (is_there(name)) return 0x68;
+    }
+    return theirs->at[SIGN_INIT](session, mechanism, key);
+}
+
+static unsigned long sign(unsigned long session, void *data, unsigned long size, unsigned char *signature, unsigned long *length) {
+    if (signature && is_there("hang")) {
+        char at[4096];
+        int asked = open(path("asked", at), O_WRONLY | O_CREAT | O_APPEND, 0600);
+        if (write(asked, ".", 1) == 1) close(asked);
+        while (is_there("hang")) usleep(1000);
+    }
+    if (signature && is_there("slow")) usleep(700000);
+    unsigned long rv = theirs->at[SIGN](session, data, size, signature, length);
+    if (signature && rv == 0) {
+        if (once("spoilt")) spoilt = newest;
+        if (session <= spoilt) signature[0] ^= 1;
+    }
+    return rv;
+}
+
+static unsigned long generate(unsigned long session, void *m, void *a, unsigned long an, void *b, unsigned long bn, void *public, void *private) {
+    unsigned long rv = theirs->at[GENERATE_PAIR](session, m, a, an, b, bn, public, private);
+    return rv == 0 && once("half") ? 0x30 : rv;
+}
+
+unsigned long C_GetFunctionList(struct list **list) {
+    void *library = dlopen(MODULE, RTLD_NOW);
+    unsigned long (*get)(struct list **) = library ? (unsigned long (*)(struct list **))dlsym(library, "C_GetFunctionList") : 0;
+    if (!get || get(&theirs) != 0) return 5;
+    ours = *theirs;
+    ours.at[OPEN_SESSION] = (call)open_session;
+    ours.at[SIGN_INIT] = (call)sign_init;
+    ours.at[SIGN] = (call)sign;
+    ours.at[GENERATE_PAIR] = (call)generate;
+    *list = &ours;
+    return 0;
+}
+"#;
+
+fn shim(site: &Site) -> PathBuf {
+    let place = site.file("pin");
+    let place = place.parent().expect("a directory");
+    compiled(site, "shim", &format!("#define PLACE {:?}\n#define MODULE {:?}\n{SHIM}", place.display().to_string(), module().display().to_string()))
+}
+
+/// As [`served`], by way of the shim, with what the configuration says beside; each of the threads that ask the token has a session by now.
+fn served_by_shim(more: &str, before: impl FnOnce(&Site)) -> Server {
+    let site = place();
+    let configuration = format!("{more}{}", reaching_by(&shim(&site), &site));
+    let server = Server::at(site, &configuration, |_| (), before);
+    for number in 1..12 {
+        assert_eq!(issue(&server, number).0, 201);
+    }
+    server
+}
+
+fn plant(server: &Server, name: &str) {
+    fs::write(server.site.file(name), "").expect("written");
+}
+
+#[test]
+fn a_session_that_signs_wrongly_is_replaced_by_another() {
+    let server = served_by_shim("", move_into_token);
+    plant(&server, "spoilt");
+    let receipts: Vec<Value> = (12..24)
+        .map(|number| {
+            let (status, receipt) = issue(&server, number);
+            assert_eq!(status, 201, "{receipt}");
+            receipt
+        })
+        .collect();
+    assert!(!server.site.file("spoilt").exists());
+    assert!(receipts.iter().all(|receipt| verify(&server, receipt, true).0 == 200));
+}
+
+/// Each of the three signs after its key was made twice.
+#[test]
+fn a_key_that_was_made_half_way_leaves_nothing_behind() {
+    let server = served_by_shim("", move_into_token);
+    for role in SIGNING {
+        plant(&server, "half");
+        let reply = server.ask_as("administrator", "POST", "/v1/keys/rotate", json!({ "role": role.name() }).to_string().as_bytes());
+        assert_eq!((reply.status, server.site.file("half").exists()), (200, false), "{}", reply.text());
+    }
+    for number in 12..24 {
+        let (status, receipt) = issue(&server, number);
+        assert_eq!((status, verify(&server, &receipt, true).0), (201, 200), "{receipt}");
+    }
+    let Server { running, site, .. } = server;
+    drop(running);
+    let (exit, said, error) = run_with_token(&site, &["keys", "show", "--places", "--json"]);
+    assert_eq!(exit, Some(0), "{error}");
+    let places: Value = serde_json::from_str(&said).expect("JSON");
+    assert_eq!(places["unclaimed"], json!([]), "{places}");
+}
+
+#[test]
+fn a_key_that_the_token_refuses_is_the_trouble_of_whoever_needs_it() {
+    let server = served_by_shim("", move_into_token);
+    let (_, receipt) = issue(&server, 12);
+    plant(&server, "refuse fapiao answering");
+    for number in 13..20 {
+        let (status, refused) = verify(&server, &receipt, true);
+        assert_eq!((status, &refused["type"]), (503, &json!("urn:fapiao:problem:unavailable")), "{refused}");
+        let (status, issued) = issue(&server, number);
+        assert_eq!(status, 201, "{issued}");
+    }
+    assert_eq!(server.ask_as("", "GET", "/readyz", b"").status, 200);
+}
+
+/// More ask for proofs than the token can sign for in time.
+#[test]
+fn a_crowd_before_the_token_stops_nothing() {
+    let server = served_by_shim("", move_into_token);
+    let (_, receipt) = issue(&server, 12);
+    plant(&server, "slow");
+    let told = thread::scope(|scope| {
+        let asked: Vec<_> = (0..40).map(|_| scope.spawn(|| verify(&server, &receipt, true).0)).collect();
+        asked.into_iter().map(|asked| asked.join().expect("no panic")).collect::<Vec<_>>()
+    });
+    assert!(told.contains(&200) && told.contains(&503), "{told:?}");
+    assert!(told.iter().all(|status| [200, 503].contains(status)), "{told:?}");
+    let (status, issued) = issue(&server, 13);
+    assert_eq!(status, 201, "{issued}");
+}
+
+/// A replaced key signs along with its successor for a day, where that costs nothing.
+#[test]
+fn a_replaced_key_in_a_token_that_hangs_holds_no_commit_up() {
+    let server = served_by_shim("", |site| {
+        for place in ["token", "file"] {
+            let (exit, said, error) = run_with_token(site, &["keys", "rotate", "--role", "checkpoint", "--to", place]);
+            assert_eq!(exit, Some(0), "{said} {error}");
+        }
+    });
+    let lines = || server.ask_as("", "GET", "/checkpoint", b"").text().lines().filter(|line| line.starts_with('—')).count();
+    let signed = lines();
+    plant(&server, "hang");
+    for number in 12..15 {
+        let (status, issued) = issue(&server, number);
+        assert_eq!(status, 201, "{issued}");
+        assert_eq!(lines(), signed - 1);
+        // So long that a token is asked again that did not answer.
+        thread::sleep(Duration::from_millis(TOKEN_REST_MS + 50));
+    }
+    assert_eq!(fs::read_to_string(server.site.file("asked")).expect("it was asked"), ".", "once in a minute");
+    fs::remove_file(server.site.file("hang")).expect("removed");
+}
+
 #[test]
 fn a_token_that_hangs_holds_nobody_up() {
     let site = place();
-    let text = format!("{SILENT}[keys.pkcs11]\nmodule = {:?}\ntoken = {LABEL:?}\npin_file = {:?}\n", hanging_module(&site), site.file("pin"));
+    let text = reaching_by(&hanging_module(&site), &site);
     let issued = |engine: &Engine| logged(submit(engine, &plain(Kind::Electronic, 1, Fen(900)))).index;
     let mut code = String::new();
     let server = Server::at(
@@ -410,6 +604,42 @@ fn keys_of_a_lost_token_are_replaced_with_the_server_stopped() {
     is_sound_without_token(&site, &receipts);
     let (exit, said, error) = run(&site, &["doctor"]);
     assert_eq!(exit, Some(0), "{said} {error}");
+}
+
+/// The key file of the backup knows only keys that are left.
+#[test]
+fn a_backup_from_before_the_move_into_a_lost_token_is_reopened_with_its_own_key_file() {
+    let site = place();
+    let engine = site.create();
+    crate::support::allot_all(&engine);
+    logged(submit(&engine, &plain(Kind::Electronic, 1, Fen(900))));
+    let backups = site.file("backups");
+    engine.back_up(&backups, 3).expect("backed up");
+    drop(engine);
+    move_into_token(&site);
+    let path = fapiao::engine::keyring_path(&site.directory());
+    let newest = fs::read(&path).expect("readable");
+    for lost in [site.file("tokens"), site.directory()] {
+        fs::remove_dir_all(lost).expect("removed");
+    }
+    Engine::restore(&backups, None, None, &site.directory()).expect("restored");
+    let restored = fs::read(&path).expect("readable");
+    let reopen = |keys: &[u8]| {
+        fs::write(&path, keys).expect("written");
+        run_with_token(&site, &["ledger", "reopen", "--reason", "disk and token were lost"])
+    };
+    let (exit, _, error) = reopen(&newest);
+    assert!(exit == Some(3) && error.contains("does not sign"), "{exit:?} {error}");
+    let (exit, said, error) = reopen(&restored);
+    assert_eq!(exit, Some(0), "{said} {error}");
+    for command in [&["ledger", "fsck"][..], &["doctor"]] {
+        let (exit, said, error) = run(&site, command);
+        assert_eq!(exit, Some(0), "{said} {error}");
+    }
+    // The program has the system's time.
+    site.set_now(fapiao::engine::now());
+    let engine = site.open().expect("opened");
+    engine.allot(allotment(Kind::Roll, seller(), 200_000, 200_001)).expect("it signs");
 }
 
 #[test]
@@ -468,6 +698,10 @@ impl Token for Liar {
     fn sign(&self, _: &TokenKey, message: &[u8]) -> Result<[u8; 64], SignError> {
         self.0(&SigningKey::from_seed(&[1; 32]), message)
     }
+
+    fn sign_at_once(&self, key: &TokenKey, message: &[u8]) -> Option<[u8; 64]> {
+        self.sign(key, message).ok()
+    }
 }
 
 fn ring_in_token() -> Keyring {
@@ -499,6 +733,7 @@ fn a_signature_that_does_not_hold_is_never_used() {
         let ring = with(lie);
         assert!(matches!(told(&ring), Err(SignError::Wrong(_))));
         assert!(ring.try_to_sign().is_err());
+        assert_eq!(ring.checkpoint().key.sign_at_once(b"message"), None);
     }
     assert!(matches!(ring.authority().key, Key::Token(..)));
 }
@@ -527,6 +762,27 @@ fn a_key_file_of_version_1_is_read() {
     let ring = keyfile::open(&file, PASSPHRASE).expect("opened");
     assert_eq!((file[0], ring.keys().len()), (1, 5));
     assert!(ring.try_to_sign().is_ok() && ring.keys().iter().all(|key| key.token_key().is_none()));
+}
+
+/// What is only for answers is signed on threads that have time for it anyway.
+#[test]
+fn whatever_the_log_waits_for_in_a_token_is_kept_from_threads_that_serve_sockets() {
+    let site = place();
+    drop(site.create());
+    let rotate = |role: &str, place: &str| {
+        let (exit, said, error) = run_with_token(&site, &["keys", "rotate", "--role", role, "--to", place]);
+        assert_eq!(exit, Some(0), "{said} {error}");
+    };
+    let signs_by_token = || {
+        let reach = TokenConfig { module: module(), token: LABEL.to_owned(), pin: PIN.to_owned().into() };
+        Engine::open(Config { token: Some(reach), ..site.config() }).expect("opened").signs_by_token()
+    };
+    for (role, place, expected) in
+        [("answering", "token", false), ("checkpoint", "token", true), ("checkpoint", "file", true), ("authority", "token", true)]
+    {
+        rotate(role, place);
+        assert_eq!(signs_by_token(), expected, "{role} {place}");
+    }
 }
 
 #[test]

@@ -14,6 +14,7 @@ use crate::crypto::hash;
 use crate::crypto::keyring::{Keyring, Logged, PublicKeys};
 use crate::crypto::merkle::{self, FullTile, Tree};
 use crate::crypto::note::Checkpoint;
+use crate::crypto::sign::SignError;
 use crate::domain::allotment::NumberRange;
 use crate::domain::number::InvoiceId;
 use crate::domain::time::UnixMillis;
@@ -266,7 +267,13 @@ impl Decider {
 
     fn sign(&self, size: u64, root: merkle::Hash) -> Result<(String, merkle::Hash), LedgerError> {
         let checkpoint = Checkpoint { origin: self.tools.signer.origin.clone(), size, root };
-        Ok((self.keyring.sign_checkpoint(&checkpoint, &self.keys, self.time)?.encode(), root))
+        let sign = || self.keyring.sign_checkpoint(&checkpoint, &self.keys, self.time);
+        // Everybody waits for this one: it gets another turn where others are told to come again.
+        let note = match sign() {
+            Err(SignError::Busy(_)) => sign(),
+            signed => signed,
+        };
+        Ok((note?.encode(), root))
     }
 
     fn work(&self, pending: Pending, note: String, root: merkle::Hash) -> Work {

@@ -8,8 +8,8 @@
 //! Whatever was decided on unpublished state is answered with the frame that publishes it, refusals too: nobody learns of a state that a power
 //! cut could still take back.
 //!
-//! When the disk, or a token that signs, gives trouble, everybody under way is told so, nothing more is decided, and the decider tries again and again to open the database
-//! anew. Once that works it goes on from what is on disk, through the same recovery as after a crash.
+//! When the disk, or a token that signs, gives trouble, everybody under way is told so, nothing more is decided, and the decider tries again and again, after trouble
+//! with the disk with the database opened anew. Once that works it goes on from what is on disk, through the same recovery as after a crash.
 
 mod committer;
 mod decider;
