@@ -566,6 +566,9 @@ pub const HTTP_BLOCKING_THREADS: usize = 32;
 /// Threads that serve sockets, at most.
 pub const HTTP_THREADS_MAX: usize = 256;
 
+/// How long the end waits for what requests that were cut off still do on threads of their own, in milliseconds: a signature, and the commit that it is for.
+pub const HTTP_LINGER_MS: u64 = 2 * TOKEN_ANSWER_MS;
+
 /// How long requests under way may take to end once the server was told to stop, in seconds.
 pub const HTTP_DRAIN_SECS: u64 = 30;
 

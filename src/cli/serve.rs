@@ -25,7 +25,9 @@ use crate::codec::event::Role;
 use crate::crypto::policy::{KnownLog, Policy};
 use crate::engine::{Config, Engine, EngineError, keyring_path, now, random, read_bounded};
 use crate::ledger::{Observer, Stage, StoreSizes};
-use crate::limits::{ANSWERS_LOOK_MS, HTTP_BLOCKING_THREADS, POLICY_BYTES_MAX, POLICY_WITNESSES_MAX, REVOCATIONS_LOOK_MS, TLS_LOOK_SECS};
+use crate::limits::{
+    ANSWERS_LOOK_MS, HTTP_BLOCKING_THREADS, HTTP_LINGER_MS, POLICY_BYTES_MAX, POLICY_WITNESSES_MAX, REVOCATIONS_LOOK_MS, TLS_LOOK_SECS,
+};
 use crate::metrics::Metrics;
 
 const AFTER_HELP: &str = "\
@@ -206,9 +208,14 @@ impl Front {
         if engine.ledger().may_write().is_ok() {
             log_answers(&engine);
         }
-        // The ledger finishes what it has taken in.
-        drop(engine);
-        tracing::info!("the ledger is closed");
+        match Arc::try_unwrap(engine) {
+            Ok(engine) => {
+                // The ledger finishes what it has taken in.
+                drop(engine);
+                tracing::info!("the ledger is closed");
+            }
+            Err(_held) => tracing::warn!("a request still has the ledger, which is left as after a crash"),
+        }
         Ok(Exit::Fine)
     }
 
@@ -234,8 +241,8 @@ impl Front {
                 tracing::warn!(connections, "the time to end was up; what was on its way to the ledger is finished all the same");
             }
         }
-        // Whatever still runs is on its own.
-        runtime.shutdown_timeout(Duration::from_secs(1));
+        // What is still under way came too late for its answer, and not for the ledger.
+        runtime.shutdown_timeout(Duration::from_millis(HTTP_LINGER_MS));
         Ok(())
     }
 

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write as _;
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -547,6 +549,30 @@ fn a_replaced_key_in_a_token_that_hangs_holds_no_commit_up() {
     }
     assert_eq!(fs::read_to_string(server.site.file("asked")).expect("it was asked"), ".", "once in a minute");
     fs::remove_file(server.site.file("hang")).expect("removed");
+}
+
+/// Who is cut off at the end gets no answer; but what is signed by then is logged before the ledger is said to be closed.
+#[test]
+fn the_end_waits_for_what_a_token_is_about_to_sign() {
+    let server = served_by_shim("[http]\ndrain_seconds = 0\n", move_into_token);
+    plant(&server, "hang");
+    let Server { running, site, tokens, .. } = server;
+    let draft = plain(Kind::Electronic, 12, Fen(900)).to_string();
+    let head =
+        format!("POST /v1/invoices HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-length: {}\r\n\r\n", tokens["issuer"], draft.len());
+    let mut stream = TcpStream::connect(running.address).expect("connected");
+    stream.write_all(format!("{head}{draft}").as_bytes()).expect("written");
+    while !site.file("asked").exists() {
+        thread::sleep(Duration::from_millis(10));
+    }
+    running.signal(rustix::process::Signal::TERM);
+    thread::sleep(Duration::from_millis(1_500));
+    fs::remove_file(site.file("hang")).expect("removed");
+    assert_eq!(running.wait(), Some(0));
+    let log = log_of(&site);
+    assert!(log.contains("the time to end was up") && log.contains("the ledger is closed"), "{log}");
+    let engine = site.open().expect("opened");
+    assert!(engine.standing(crate::support::id(Kind::Electronic, 12)).expect("readable").is_some(), "{log}");
 }
 
 #[test]
