@@ -24,6 +24,9 @@ Without arguments it reads requests from standard input, one JSON object per lin
   answer             verdict, query_digest (or query: {code, number, date, amount, check, total, seller_id, buyer_id} or {text}), origin, size, root, time,
                      times_verified, first_verified or null, commit or null, remaining {amount, tax} or null, seed
   answers            first, answers: list of {answer, signature, time}
+  rows               list: rows of {salt, verdict, query_digest (or query as above, or line), size, time, times_verified, first_verified or null, commit or
+                     null, remaining {amount, tax} or null}, origin, size, root, time, seed
+  verify_row         file: a row file; origin, answering_key, checkpoint_key
   classic_qr         text
 
 Byte strings are hexadecimal. What is malformed gives {"error": …}. With --self-test it checks itself and exits.
@@ -1141,18 +1144,23 @@ def query_digest(query: Values) -> bytes:
     return sha256(label("query"), data)
 
 
-def op_answer(request: Values) -> Values:
-    digest = query_digest(object_in(request, "query")) if "query" in request else hex_in(request, "query_digest", 32)
-    need(int_in(request, "verdict", 1)[0] in VERDICTS, "verdict: unknown value")
-    need(ORIGIN.fullmatch(str_in(request, "origin")), "origin: not <host>/<16 hex digits>")
+def findings(request: Values) -> bytes:
+    """What was found of an invoice: the end of an answer and of a row."""
     remaining = None
     if request.get("remaining") is not None:
         left = object_in(request, "remaining")
         remaining = fen(money(str_in(left, "amount"))) + fen(money(str_in(left, "tax")))
+    commit = None if request.get("commit") is None else hex_in(request, "commit", 32)
+    return int_in(request, "times_verified", 8) + u64_or_ones(request, "first_verified") + write_opt(commit) + write_opt(remaining)
+
+
+def op_answer(request: Values) -> Values:
+    digest = query_digest(object_in(request, "query")) if "query" in request else hex_in(request, "query_digest", 32)
+    need(int_in(request, "verdict", 1)[0] in VERDICTS, "verdict: unknown value")
+    need(ORIGIN.fullmatch(str_in(request, "origin")), "origin: not <host>/<16 hex digits>")
     answer = label("answer") + int_in(request, "verdict", 1) + digest + write_text(str_in(request, "origin"))
     answer += int_in(request, "size", 8) + hex_in(request, "root", 32) + int_in(request, "time", 8)
-    answer += int_in(request, "times_verified", 8) + u64_or_ones(request, "first_verified")
-    answer += write_opt(None if request.get("commit") is None else hex_in(request, "commit", 32)) + write_opt(remaining)
+    answer += findings(request)
     return {"answer": answer.hex(), "signature": sign(hex_in(request, "seed", 32), answer).hex()}
 
 
@@ -1169,6 +1177,75 @@ def op_answers(request: Values) -> Values:
         "hashes": [leaf_hash(one).hex() for one in signed],
         "paths": [[node.hex() for node in path] for path in paths],
     }
+
+
+def write_row(row: Values) -> bytes:
+    if "line" in row:
+        digest = sha256(label("line"), str_in(row, "line").encode()[:16384].strip(b" \t\n\f\r"))
+    else:
+        digest = query_digest(object_in(row, "query")) if "query" in row else hex_in(row, "query_digest", 32)
+    need(int_in(row, "verdict", 1)[0] in VERDICTS, "verdict: unknown value")
+    data = label("row") + hex_in(row, "salt", 16) + int_in(row, "verdict", 1) + digest
+    return data + int_in(row, "size", 8) + int_in(row, "time", 8) + findings(row)
+
+
+def op_rows(request: Values) -> Values:
+    """The rows of a bulk result, what is signed over them, what stands for that in the log, and the path from each row."""
+    listed = request.get("list")
+    need(isinstance(listed, list) and listed, "list: not a list, or empty")
+    need(ORIGIN.fullmatch(str_in(request, "origin")), "origin: not <host>/<16 hex digits>")
+    rows = [write_row(row) for row in listed]
+    root, paths = tree(rows)
+    data = label("rows") + write_text(str_in(request, "origin")) + int_in(request, "size", 8) + hex_in(request, "root", 32)
+    data += int_in(request, "time", 8) + uint(len(rows), 8) + root
+    signature = sign(hex_in(request, "seed", 32), data)
+    return {
+        "list": [row.hex() for row in rows],
+        "rows": data.hex(),
+        "signature": signature.hex(),
+        "hash": leaf_hash(data + signature).hex(),
+        "paths": [[node.hex() for node in path] for path in paths],
+    }
+
+
+def climb(leaf: bytes, place: int, count: int, path: list[bytes]) -> bytes:
+    """The root to which a path leads, as RFC 6962 splits a list of so many."""
+    low, high, sides = 0, count, []
+    while high - low > 1:
+        middle = low + (1 << (high - low - 1).bit_length() - 1)
+        sides.append(place >= middle)
+        low, high = (middle, high) if place >= middle else (low, middle)
+    need(len(sides) == len(path), "path: another length")
+    for right, sibling in zip(reversed(sides), path, strict=True):
+        leaf = sha256(b"\1", sibling, leaf) if right else sha256(b"\1", leaf, sibling)
+    return leaf
+
+
+def op_verify_row(request: Values) -> Values:
+    """What a row of a bulk result says, if the answering key signed all rows and this is the one at its place."""
+    file = object_in(request, "file")
+    need(file.get("format") == "fapiao-row/1", "format: not fapiao-row/1")
+    row, rows, signature = hex_in(file, "row"), hex_in(file, "rows"), hex_in(file, "signature", 64)
+    need(verify(hex_in(request, "answering_key", 32), signature, rows), "signature: wrong")
+    reader = Reader(rows)
+    need(reader.take(14) == label("rows"), "rows: another label")
+    origin = reader.take(reader.uint(2)).decode()
+    size, root, time, count = reader.uint(8), reader.take(32), reader.uint(8), reader.uint(8)
+    rows_root = reader.take(32)
+    reader.end()
+    need(origin == str_in(request, "origin"), "origin: another log")
+    signed = read_checkpoint(str_in(file, "checkpoint"), origin, hex_in(request, "checkpoint_key", 32))
+    need(signed == (size, root), "checkpoint: of another state")
+    place = int.from_bytes(int_in(file, "place", 8), "big")
+    need(place < count, "place: outside")
+    need(climb(leaf_hash(row), place, count, [bytes.fromhex(node) for node in file["path"]]) == rows_root, "path: leads elsewhere")
+    reader = Reader(row)
+    need(reader.take(13) == label("row"), "row: another label")
+    reader.take(16)
+    verdict, digest = reader.uint(1), reader.take(32).hex()
+    row_size, row_time = reader.uint(8), reader.uint(8)
+    need(verdict in VERDICTS and row_size <= size and row_time <= time, "row: later than what was signed")
+    return {"verdict": verdict, "query_digest": digest, "size": row_size, "time": row_time, "place": place, "count": count}
 
 
 def op_revocations(request: Values) -> Values:
@@ -1197,7 +1274,8 @@ def op_classic_qr(request: Values) -> Values:
 OPERATIONS: dict[str, Callable[[Values], Values]] = {
     "encode": op_encode, "decode": op_decode, "decode_qr": op_decode_qr, "event": op_event, "decode_event": op_decode_event,
     "leaf": op_leaf, "decode_leaf": op_decode_leaf, "tree": op_tree, "checkpoint": op_checkpoint,
-    "verify_checkpoint": op_verify_checkpoint, "answer": op_answer, "answers": op_answers, "revocations": op_revocations, "classic_qr": op_classic_qr,
+    "verify_checkpoint": op_verify_checkpoint, "answer": op_answer, "answers": op_answers, "rows": op_rows, "verify_row": op_verify_row,
+    "revocations": op_revocations, "classic_qr": op_classic_qr,
 }  # fmt: skip
 
 

@@ -12,5 +12,6 @@ pub mod proof;
 pub mod reader;
 pub mod rest;
 pub mod revocations;
+pub mod rows;
 pub mod tile;
 pub mod writer;

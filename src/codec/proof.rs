@@ -53,13 +53,9 @@ impl Answer {
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::with_capacity(256);
         writer.bytes(hash::ANSWER_LABEL).u8(self.verdict).bytes(&self.query_digest).text(self.origin.as_str());
-        writer.u64(self.size).bytes(&self.root).u64(self.time.0).u64(self.count).u64(self.first.map_or(u64::MAX, |first| first.0));
-        writer.opt(self.commit, |writer, commit| {
-            writer.bytes(&commit);
-        });
-        writer.opt(self.remaining, |writer, (amount, tax)| {
-            writer.fen(amount).fen(tax);
-        });
+        writer.u64(self.size).bytes(&self.root).u64(self.time.0);
+        let Answer { count, first, commit, remaining, .. } = *self;
+        Findings { count, first, commit, remaining }.write(&mut writer);
         writer.into_bytes()
     }
 
@@ -69,24 +65,51 @@ impl Answer {
             if reader.array::<16>()? != *hash::ANSWER_LABEL {
                 return reader.fault(0, DecodeReason::Version);
             }
-            Ok(Answer {
-                verdict: reader.value("verdict", Reader::u8, |verdict| VERDICTS.contains(&verdict).then_some(verdict))?,
-                query_digest: reader.array()?,
-                origin: reader.value("origin", |reader| reader.text("origin"), Origin::parse)?,
-                size: reader.u64()?,
-                root: reader.array()?,
-                time: UnixMillis(reader.u64()?),
-                count: reader.u64()?,
-                first: Some(reader.u64()?).filter(|first| *first != u64::MAX).map(UnixMillis),
-                commit: reader.opt("commit", Reader::array)?,
-                // Sums, not stated amounts: their range is that of the type.
-                remaining: reader.opt("remaining", |reader| Ok((Fen(reader.i64()?), Fen(reader.i64()?))))?,
-            })
+            let verdict = read_verdict(reader)?;
+            let query_digest = reader.array()?;
+            let origin = reader.value("origin", |reader| reader.text("origin"), Origin::parse)?;
+            let (size, root, time) = (reader.u64()?, reader.array()?, UnixMillis(reader.u64()?));
+            let Findings { count, first, commit, remaining } = Findings::read(reader)?;
+            Ok(Answer { verdict, query_digest, origin, size, root, time, count, first, commit, remaining })
         })
     }
 }
 
-/// What stands for a signed answer in the log: the RFC 6962 leaf hash of its bytes and its signature.
+pub(super) fn read_verdict(reader: &mut Reader<'_>) -> Result<u8, DecodeError> {
+    reader.value("verdict", Reader::u8, |verdict| VERDICTS.contains(&verdict).then_some(verdict))
+}
+
+/// What was found of an invoice: the end of an answer and of a row.
+pub(super) struct Findings {
+    pub(super) count: u64,
+    pub(super) first: Option<UnixMillis>,
+    pub(super) commit: Option<[u8; 32]>,
+    pub(super) remaining: Option<(Fen, Fen)>,
+}
+
+impl Findings {
+    pub(super) fn write(&self, writer: &mut Writer) {
+        writer.u64(self.count).u64(self.first.map_or(u64::MAX, |first| first.0));
+        writer.opt(self.commit, |writer, commit| {
+            writer.bytes(&commit);
+        });
+        writer.opt(self.remaining, |writer, (amount, tax)| {
+            writer.fen(amount).fen(tax);
+        });
+    }
+
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Findings, DecodeError> {
+        Ok(Findings {
+            count: reader.u64()?,
+            first: Some(reader.u64()?).filter(|first| *first != u64::MAX).map(UnixMillis),
+            commit: reader.opt("commit", Reader::array)?,
+            // Sums, not stated amounts: their range is that of the type.
+            remaining: reader.opt("remaining", |reader| Ok((Fen(reader.i64()?), Fen(reader.i64()?))))?,
+        })
+    }
+}
+
+/// What stands for a signed answer, or for signed rows, in the log: the RFC 6962 leaf hash of the bytes and their signature.
 pub fn answer_hash(bytes: &[u8], signature: &[u8; 64]) -> Hash {
     hash::sha256(&[&[0], bytes, signature])
 }

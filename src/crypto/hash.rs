@@ -17,6 +17,7 @@ const SUBMIT_LABEL: &[u8] = b"fapiao/submit/1\0";
 const ID_LABEL: &[u8] = b"fapiao/id/1\0";
 const KEY_LABEL: &[u8] = b"fapiao/key/1\0";
 const QUERY_LABEL: &[u8] = b"fapiao/query/1\0";
+const LINE_LABEL: &[u8] = b"fapiao/line/1\0";
 const REVOKED_LABEL: &[u8] = b"fapiao/revoked/1\0";
 /// Label of the content digest.
 pub const CONTENT_LABEL: &[u8] = b"fapiao/content/1\0";
@@ -24,6 +25,10 @@ pub const CONTENT_LABEL: &[u8] = b"fapiao/content/1\0";
 pub const REVOCATIONS_LABEL: &[u8; 21] = b"fapiao/revocations/1\0";
 /// Label of a signed answer; it stands inside the signed bytes.
 pub const ANSWER_LABEL: &[u8; 16] = b"fapiao/answer/1\0";
+/// Label of a row of a bulk result; it stands inside the hashed bytes.
+pub const ROW_LABEL: &[u8; 13] = b"fapiao/row/1\0";
+/// Label of what is signed for all rows of a bulk result; it stands inside the signed bytes.
+pub const ROWS_LABEL: &[u8; 14] = b"fapiao/rows/1\0";
 
 /// SHA-256 of the parts, joined.
 pub fn sha256(parts: &[&[u8]]) -> [u8; 32] {
@@ -87,4 +92,9 @@ pub fn key_id(algorithm: Algorithm, role: Role, public: &[u8; 32]) -> KeyId {
 /// Digest of a question, from its encoded bytes.
 pub fn query_digest(query: &[u8]) -> [u8; 32] {
     sha256(&[QUERY_LABEL, query])
+}
+
+/// Digest of a line in which no question could be read, or one longer than any.
+pub fn line_digest(line: &[u8]) -> [u8; 32] {
+    sha256(&[LINE_LABEL, line])
 }

@@ -5,6 +5,7 @@ use fapiao::codec::event::{AnswersNotice, Event, EventData, KeyRecord, Notice, P
 use fapiao::codec::leaf::{KeyId, Leaf};
 use fapiao::codec::proof::{Answer, ConsistencyProof, LogProof, LogProofError, Query, VERDICTS};
 use fapiao::codec::reader::{DecodeError, DecodeReason};
+use fapiao::codec::rows::{Row, Rows};
 use fapiao::crypto::note::{Host, Origin};
 use fapiao::domain::allotment::{Allotment, Mark, NumberRange};
 use fapiao::domain::invoice::{Face, Invoice, Particulars, RedBasis, RedReason, RedReference, Totals};
@@ -343,6 +344,24 @@ fn answer() -> impl Strategy<Value = Answer> {
     )
 }
 
+fn row() -> impl Strategy<Value = Row> {
+    (answer(), any::<[u8; 16]>()).prop_map(|(answer, salt)| {
+        let Answer { verdict, query_digest, size, time, count, first, commit, remaining, .. } = answer;
+        Row { salt, verdict, query_digest, size, time, count, first, commit, remaining }
+    })
+}
+
+fn rows() -> impl Strategy<Value = Rows> {
+    (answer(), 1..=u64::MAX, any::<[u8; 32]>()).prop_map(|(Answer { origin, size, root, time, .. }, count, rows_root)| Rows {
+        origin,
+        size,
+        root,
+        time,
+        count,
+        rows_root,
+    })
+}
+
 /// A change to valid bytes: one byte set, cut short, or something appended.
 #[derive(Clone, Debug)]
 enum Damage {
@@ -425,6 +444,20 @@ proptest! {
             holds_canonical(&leaf.encode(), damage, &|bytes| Leaf::decode(bytes).map(|leaf| leaf.encode().to_vec()))?;
             holds_canonical(&answer.encode(), damage, &|bytes| Answer::decode(bytes).map(|answer| answer.encode()))?;
         }
+    }
+
+    #[test]
+    fn rows_survive_their_bytes(row in row(), rows in rows(), damages in vec(damage(), 8)) {
+        prop_assert_eq!(Row::decode(&row.encode()), Ok(row.clone()));
+        prop_assert_eq!(Rows::decode(&rows.encode()), Ok(rows.clone()));
+        let of_none = Rows { count: 0, ..rows.clone() }.encode();
+        prop_assert!(Rows::decode(&of_none).is_err());
+        for damage in &damages {
+            holds_canonical(&row.encode(), damage, &|bytes| Row::decode(bytes).map(|row| row.encode()))?;
+            holds_canonical(&rows.encode(), damage, &|bytes| Rows::decode(bytes).map(|rows| rows.encode()))?;
+        }
+        // None of the three is taken for another.
+        prop_assert!(Row::decode(&rows.encode()).is_err() && Answer::decode(&row.encode()).is_err() && Answer::decode(&rows.encode()).is_err());
     }
 
     #[test]

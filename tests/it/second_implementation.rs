@@ -16,6 +16,7 @@ use fapiao::codec::event::{Algorithm, AnswersNotice, Event, EventData, KeyRecord
 use fapiao::codec::leaf::{KeyId, Leaf};
 use fapiao::codec::proof;
 use fapiao::codec::revocations::RevocationList;
+use fapiao::codec::rows::{Row, Rows, row_hash};
 use fapiao::crypto::keyring::Keyring;
 use fapiao::crypto::merkle::{self, Tree};
 use fapiao::crypto::note::{Checkpoint, Host, Note, Origin};
@@ -629,6 +630,61 @@ fn answers_vectors() -> Vec<Vector> {
     [1, 2, 3, 5, 8, 13].map(one).into()
 }
 
+/// So many rows of one result, with what is signed over them.
+fn rows_vectors() -> Vec<Vector> {
+    let one = |count: u64| {
+        let row = |at: u64| Row {
+            salt: fixed("salt", &format!("row {at}"))[..16].try_into().expect("16 bytes"),
+            verdict: proof::VERDICTS[at as usize % proof::VERDICTS.len()],
+            query_digest: if at % 3 == 2 { hash::line_digest(format!("line {at}").as_bytes()) } else { fixed("query", &at.to_string()) },
+            size: 300 + at,
+            time: UnixMillis(1_600_000_000_000 + at),
+            count: at,
+            first: (at % 2 == 1).then_some(UnixMillis(1_500_000_000_000)),
+            commit: (at % 2 == 1).then(|| fixed("commit", &at.to_string())),
+            remaining: (at % 4 == 1).then_some((Fen(-1_250), Fen(9_999_999_999_999))),
+        };
+        let listed: Vec<Row> = (0..count).map(row).collect();
+        let encoded: Vec<Vec<u8>> = listed.iter().map(Row::encode).collect();
+        let hashes: Vec<_> = encoded.iter().map(|row| row_hash(row)).collect();
+        let rows = Rows {
+            origin: Origin::parse(ORIGIN).expect("an origin"),
+            size: 400,
+            root: fixed("root", "400"),
+            time: UnixMillis(1_600_000_001_000),
+            count,
+            rows_root: merkle::root_of(&hashes),
+        };
+        let asked = listed.iter().zip(0u64..).map(|(row, at)| {
+            let mut asked = json!({
+                "salt": hex(row.salt), "verdict": row.verdict, "size": row.size, "time": row.time.0, "times_verified": row.count,
+                "first_verified": row.first.map(|first| first.0), "commit": row.commit.map(hex),
+                "remaining": row.remaining.map(|(amount, tax)| json!({ "amount": amount.to_string(), "tax": tax.to_string() })),
+            });
+            match at % 3 {
+                2 => asked["line"] = json!(format!("line {at}")),
+                _ => asked["query_digest"] = json!(hex(row.query_digest)),
+            }
+            asked
+        });
+        let signature = keyring("log").answering().key.sign(&rows.encode()).expect("signed");
+        let paths = (0..hashes.len()).map(|at| merkle::path_of(at, &hashes).expect("among them"));
+        vector(
+            format!("a result of {count} rows"),
+            json!({
+                "op": "rows", "list": asked.collect::<Vec<_>>(), "origin": ORIGIN, "size": 400, "root": hex(rows.root), "time": rows.time.0,
+                "seed": hex(fixed("answering", "log")),
+            }),
+            json!({
+                "list": encoded.iter().map(hex).collect::<Vec<_>>(), "rows": hex(rows.encode()), "signature": hex(signature),
+                "hash": hex(proof::answer_hash(&rows.encode(), &signature)),
+                "paths": paths.map(|path| path.iter().map(hex).collect::<Vec<_>>()).collect::<Vec<_>>(),
+            }),
+        )
+    };
+    [1, 2, 5, 16].map(one).into()
+}
+
 fn classic_reply(text: &str) -> Value {
     match qr::parse_classic(text) {
         Ok(read) => json!({
@@ -691,6 +747,7 @@ fn frozen_vectors() -> Vec<Vector> {
     vectors.extend(answer_vectors());
     vectors.extend(classic_vectors());
     vectors.extend(answers_vectors());
+    vectors.extend(rows_vectors());
     vectors
 }
 
