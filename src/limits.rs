@@ -550,6 +550,23 @@ pub const BULK_UNPARSED_MAX: usize = 8;
 /// Bulk requests of one caller at a time: those who send a byte now and then are to be four callers at least before nobody else has a place.
 pub const BULK_OF_ONE_MAX: usize = 4;
 
+/// Rows of a bulk verification at most; with their proofs, 1 KiB each, a result is 1 GiB.
+pub const BULK_ROWS_MAX: u64 = 1_000_000;
+
+/// Bulk verifications at a time. They have places of their own: whoever verifies keeps nobody from issuing.
+pub const BULK_VERIFY_AT_ONCE_MAX: usize = 8;
+
+/// Bulk verifications of one caller at a time: each reads and answers on two cores.
+pub const BULK_VERIFY_OF_ONE_MAX: usize = 2;
+
+/// A line of a bulk verification at most, in bytes, as for a single question; [`BATCH_IDS_MAX`] of them are read ahead and as many answered, 8 MiB at worst
+/// of one request.
+pub const BULK_QUESTION_BYTES_MAX: usize = JSON_BODY_BYTES_MAX;
+
+/// How long the questions of a batch wait at most for their turn in the asker's quota, in seconds; then they are throttled. At 600,000 a minute a batch
+/// waits a second.
+pub const BULK_PATIENCE_SECS: u64 = 30;
+
 /// Pieces of a bulk body, or of its answer, that wait for whoever reads them: 16 of at most 64 KiB are 1 MiB each way.
 pub const BULK_PIECES_MAX: usize = 16;
 
@@ -613,6 +630,10 @@ const _: () = assert!(POLICY_BYTES_MAX + 256 <= VALUE_BYTES_MAX && POLICY_BYTES_
 const _: () = assert!(FSCK_CHUNK.is_power_of_two() && FSCK_CHUNK >= 256);
 const _: () = assert!(KEY_OVERLAP_MIN_MS > CLOCK_BEHIND_MAX_MS + 4 * TOKEN_ANSWER_MS + 2 * TOKEN_TURN_MS + HTTP_ANSWER_SECS * 1_000);
 const _: () = assert!(KEY_OVERLAP_MIN_MS <= KEY_OVERLAP_MS && KEY_OVERLAP_MS <= KEY_OVERLAP_MAX_MS);
+// Threads are left for what is asked meanwhile.
+const _: () = assert!(BULK_AT_ONCE_MAX + BULK_VERIFY_AT_ONCE_MAX <= HTTP_BLOCKING_THREADS * 3 / 4);
+// A client that hears nothing while its questions wait neither gives up nor is given up.
+const _: () = assert!(BULK_PATIENCE_SECS < HTTP_STALL_SECS && BULK_PATIENCE_SECS < REMOTE_SILENCE_SECS);
 // Between two attempts to go on, a token is asked again.
 const _: () = assert!(TOKEN_AT_ONCE_MS < TOKEN_TURN_MS && TOKEN_TURN_MS < TOKEN_ANSWER_MS);
 const _: () = assert!(TOKEN_REST_MS < RESUME_EVERY_MS && TOKEN_ANSWER_MS < HTTP_ANSWER_SECS * 1_000);

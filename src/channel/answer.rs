@@ -1,9 +1,10 @@
 //! Answers as JSON and as text for a terminal: the same content, in the order a person asks for it.
 
 use std::fmt::Display;
+use std::io::{self, Write};
 
 use data_encoding::HEXLOWER;
-use serde::ser::{Serialize, SerializeMap as _, Serializer};
+use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
 
 use super::json;
@@ -27,6 +28,12 @@ pub fn to_json_text(answer: &Answer) -> Vec<u8> {
         Ok(()) => text,
         Err(error) => unreachable!("writing JSON to memory failed: {error}"),
     }
+}
+
+/// Writes the answer as one line of a result: with the line that it answers, and its row where that is signed for.
+pub fn write_line(out: &mut impl Write, answer: &Answer, line: u64, row: Option<&[u8]>) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, &RenderedLine { answer, line, row })?;
+    out.write_all(b"\n")
 }
 
 /// An answer that shows an invoice, in bytes of JSON.
@@ -68,8 +75,33 @@ struct Rendered<'a>(&'a Answer);
 
 impl Serialize for Rendered<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let answer = self.0;
         let mut object = serializer.serialize_map(None)?;
+        self.members(&mut object)?;
+        object.end()
+    }
+}
+
+struct RenderedLine<'a> {
+    answer: &'a Answer,
+    line: u64,
+    row: Option<&'a [u8]>,
+}
+
+impl Serialize for RenderedLine<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_map(None)?;
+        Rendered(self.answer).members(&mut object)?;
+        object.serialize_entry("line", &self.line)?;
+        if let Some(row) = self.row {
+            object.serialize_entry("row", &HEXLOWER.encode(row))?;
+        }
+        object.end()
+    }
+}
+
+impl Rendered<'_> {
+    fn members<M: SerializeMap>(&self, object: &mut M) -> Result<(), M::Error> {
+        let answer = self.0;
         object.serialize_entry("verdict", &answer.verdict.number())?;
         object.serialize_entry("name", answer.verdict.name())?;
         object.serialize_entry("zh", answer.verdict.chinese())?;
@@ -123,7 +155,7 @@ impl Serialize for Rendered<'_> {
                 object.serialize_entry("details", &masked(json::draft_of(invoice)))?;
             }
         }
-        object.end()
+        Ok(())
     }
 }
 

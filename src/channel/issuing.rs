@@ -14,11 +14,11 @@
 use std::convert::Infallible;
 use std::io::{self, BufRead, Write};
 
-use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, select};
+use crossbeam_channel::{Receiver, Sender, bounded, select};
 use serde_json::{Value, json};
 
 use super::json::{faults, parse_draft};
-use super::lines::Drafts;
+use super::lines::{Drafts, next_of};
 use super::problem::undecided;
 use super::receipt::{Detail, Gravity, outcome};
 use crate::domain::caller::Caller;
@@ -217,7 +217,7 @@ fn read_all(input: impl BufRead, places: &Sender<Place>, unparsed: &Sender<Unpar
 /// Writes the answers in the order of their places. An early end leaves `out` with what was answered before.
 fn print_all(places: &Receiver<Place>, out: &mut impl Write, count: &dyn Fn(&'static str)) -> Result<Gravity, IssuingError> {
     let mut worst = Gravity::Fine;
-    while let Some(place) = next(places, out)? {
+    while let Some(place) = next_of(places, out)? {
         let place = match place {
             Ok(place) => place,
             Err(error) => {
@@ -226,7 +226,7 @@ fn print_all(places: &Receiver<Place>, out: &mut impl Write, count: &dyn Fn(&'st
             }
         };
         // A place without an answer is that of a worker that panicked; the scope will say so.
-        let Some(Answered { line, answer }) = next(&place, out)? else { break };
+        let Some(Answered { line, answer }) = next_of(&place, out)? else { break };
         let (mut value, gravity) = answer?;
         count(status_of(&value));
         if let Some(object) = value.as_object_mut() {
@@ -238,18 +238,6 @@ fn print_all(places: &Receiver<Place>, out: &mut impl Write, count: &dyn Fn(&'st
     }
     out.flush()?;
     Ok(worst)
-}
-
-/// The next of a queue; before it has to be waited for, whoever reads us gets all there is.
-fn next<T>(queue: &Receiver<T>, out: &mut impl Write) -> io::Result<Option<T>> {
-    match queue.try_recv() {
-        Ok(next) => Ok(Some(next)),
-        Err(TryRecvError::Disconnected) => Ok(None),
-        Err(TryRecvError::Empty) => {
-            out.flush()?;
-            Ok(queue.recv().ok())
-        }
-    }
 }
 
 /// Every status that a line can have.

@@ -20,4 +20,6 @@ pub mod qr;
 pub mod qr_image;
 pub mod question;
 pub mod receipt;
+pub mod rows;
 pub mod schema;
+pub mod verifying;

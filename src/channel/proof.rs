@@ -1,5 +1,5 @@
-//! A kept answer as a file, and its check without a network: signed answer, signed checkpoint, and the path that ties the invoice to it; and, where it is
-//! there, what the log has of the answer itself.
+//! A kept answer, or a single row of a bulk result, as a file, and its check without a network: what was signed, the signed checkpoint, and the path that
+//! ties the invoice to it or the row to what was signed; and, where it is there, what the log has of that itself.
 
 use serde_json::{Value, json};
 
@@ -9,14 +9,21 @@ use super::logged::{self, LoggedFault, Search, ShownRoot};
 use crate::codec::event::Role;
 use crate::codec::leaf::{KeyId, Leaf};
 use crate::codec::proof::{Answer, answer_hash};
+use crate::codec::rows::{Row, Rows, row_hash};
 use crate::crypto::keyring::{Logged, PublicKeys, SignatureCheck};
-use crate::crypto::merkle;
-use crate::crypto::note::Checkpoint;
-use crate::engine::SignedAnswer;
+use crate::crypto::merkle::{self, Hash};
+use crate::crypto::note::{Checkpoint, Origin};
+use crate::domain::time::UnixMillis;
+use crate::engine::{SignedAnswer, SignedRows};
 use crate::limits::PROOF_HASHES_MAX;
 use crate::verify::verdict::Verdict;
 
+/// What a kept answer is written as.
 const FORMAT: &str = "fapiao-proof/1";
+/// What is signed over the rows of a bulk result.
+const ROWS_FORMAT: &str = "fapiao-rows/1";
+/// A single row with its path.
+const ROW_FORMAT: &str = "fapiao-row/1";
 
 /// Why a proof does not hold.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,8 +34,8 @@ pub enum ProofFault {
     /// Its keys cannot be used.
     #[error(transparent)]
     Keys(#[from] KeysError),
-    /// The signature over the answer.
-    #[error("the answer's signature does not hold: {0}")]
+    /// The signature over the answer, or over all rows.
+    #[error("the signature does not hold: {0}")]
     Signature(&'static str),
     /// The list of keys does not have the key that signed: it is older than the proof, or of another log.
     #[error("it is signed by a key that the list does not have: update your keys")]
@@ -65,6 +72,9 @@ pub enum ProofFault {
     /// The checkpoint.
     #[error("the checkpoint does not hold: {0}")]
     Checkpoint(&'static str),
+    /// The row among those that were signed.
+    #[error("the row is not shown to be one of those that were signed: {0}")]
+    Row(&'static str),
     /// The invoice in the log.
     #[error("the invoice is not shown to be in the log: {0}")]
     Inclusion(&'static str),
@@ -82,6 +92,23 @@ pub struct Proven {
     /// The root that covers the answer, where it is shown.
     pub logged: Option<ShownRoot>,
     /// Checked against keys that the file itself brought: then somebody must say that these are the authority's.
+    pub own_keys: bool,
+}
+
+/// What the proof of a row that holds says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProvenRow {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The row.
+    pub row: Row,
+    /// Its place among the rows of the result, from 0.
+    pub place: u64,
+    /// Everything that was signed.
+    pub rows: Rows,
+    /// The root that covers what was signed, where it is shown.
+    pub logged: Option<ShownRoot>,
+    /// As of [`Proven`].
     pub own_keys: bool,
 }
 
@@ -115,6 +142,34 @@ pub struct Evidence<'e> {
     pub head: Option<&'e Continued>,
 }
 
+/// What was signed over the rows of a bulk result, with the public keys of its log.
+pub fn rows_json(signed: &SignedRows, log_keys: &PublicKeys) -> Value {
+    let hex = |bytes: &[u8]| data_encoding::HEXLOWER.encode(bytes);
+    json!({
+        "format": ROWS_FORMAT,
+        "rows": hex(&signed.bytes),
+        "signature": hex(&signed.signature),
+        "key_id": signed.key_id.to_string(),
+        "checkpoint": signed.checkpoint,
+        "keys": keys::to_json(log_keys),
+    })
+}
+
+/// The file of a single row: what was signed over all of them ([`rows_json`]), the row, and its path from its place.
+pub fn row_json(signed: &Value, row: &[u8], place: u64, path: &[Hash]) -> Value {
+    let mut file = signed.clone();
+    file["format"] = ROW_FORMAT.into();
+    file["row"] = data_encoding::HEXLOWER.encode(row).into();
+    file["place"] = place.into();
+    file["path"] = path.iter().map(|hash| data_encoding::HEXLOWER.encode(hash)).collect::<Vec<_>>().into();
+    file
+}
+
+/// Whether a file says that it is the proof of a single row.
+pub fn is_row(value: &Value) -> bool {
+    text(value, "format") == Some(ROW_FORMAT)
+}
+
 /// Checks a proof offline. `trusted` are keys that the reader already has; without them those in the file are used, and that is said.
 pub fn verify(file: &[u8], trusted: Option<&PublicKeys>) -> Result<Proven, ProofFault> {
     verify_with(file, trusted, Evidence::default())
@@ -122,10 +177,56 @@ pub fn verify(file: &[u8], trusted: Option<&PublicKeys>) -> Result<Proven, Proof
 
 /// As [`verify`], with more to hold it against.
 pub fn verify_with(file: &[u8], trusted: Option<&PublicKeys>, evidence: Evidence<'_>) -> Result<Proven, ProofFault> {
-    let value: Value = serde_json::from_slice(file).map_err(|_| ProofFault::Malformed("not JSON"))?;
-    if value.get("format").and_then(Value::as_str) != Some(FORMAT) {
-        return Err(ProofFault::Malformed("format is not fapiao-proof/1"));
+    let value = parse(file)?;
+    let Signed { said, checkpoint, logged, own_keys } = check_signed(&value, trusted, evidence)?;
+    let Statement::Answer(answer) = said else { return Err(ProofFault::Malformed("format is not fapiao-proof/1")) };
+    let verdict = Verdict::from_number(answer.verdict).ok_or(ProofFault::Malformed("verdict"))?;
+    let index = match (&answer.commit, value.get("inclusion").filter(|inclusion| !inclusion.is_null())) {
+        (None, None) => None,
+        (Some(_), None) => return Err(ProofFault::Inclusion("the path is missing")),
+        (None, Some(_)) => return Err(ProofFault::Inclusion("the answer shows no invoice")),
+        (Some(commit), Some(inclusion)) => Some(check_inclusion(inclusion, commit, &checkpoint)?),
+    };
+    Ok(Proven { verdict, answer, index, logged, own_keys })
+}
+
+/// Checks the proof of a single row offline, as [`verify_with`] does that of an answer.
+pub fn verify_row(file: &[u8], trusted: Option<&PublicKeys>, evidence: Evidence<'_>) -> Result<ProvenRow, ProofFault> {
+    let value = parse(file)?;
+    if !is_row(&value) {
+        return Err(ProofFault::Malformed("format is not fapiao-row/1"));
     }
+    let Signed { said, logged, own_keys, .. } = check_signed(&value, trusted, evidence)?;
+    let Statement::Rows(rows) = said else { return Err(ProofFault::Malformed("format is not fapiao-row/1")) };
+    let bytes = hex(&value, "row").ok_or(ProofFault::Malformed("row"))?;
+    let row = Row::decode(&bytes).map_err(|_| ProofFault::Malformed("the row's bytes do not decode"))?;
+    let verdict = Verdict::from_number(row.verdict).ok_or(ProofFault::Malformed("verdict"))?;
+    let place = value.get("place").and_then(Value::as_u64).ok_or(ProofFault::Malformed("place"))?;
+    let path = hashes(&value, "path").ok_or(ProofFault::Malformed("path"))?;
+    if !merkle::verify_inclusion(&row_hash(&bytes), place, rows.count, &path, &rows.rows_root) {
+        return Err(ProofFault::Row("the path does not lead to the root"));
+    }
+    if row.size > rows.size || row.time > rows.time {
+        return Err(ProofFault::Row("it is about a later log than they are"));
+    }
+    Ok(ProvenRow { verdict, row, place, rows, logged, own_keys })
+}
+
+fn parse(file: &[u8]) -> Result<Value, ProofFault> {
+    serde_json::from_slice(file).map_err(|_| ProofFault::Malformed("not JSON"))
+}
+
+/// What was signed, and by a key that counts.
+struct Signed {
+    said: Statement,
+    checkpoint: Checkpoint,
+    logged: Option<ShownRoot>,
+    own_keys: bool,
+}
+
+/// Checks what answers and rows have in common: key and signature, what the log has of it, and the checkpoint.
+fn check_signed(value: &Value, trusted: Option<&PublicKeys>, evidence: Evidence<'_>) -> Result<Signed, ProofFault> {
+    let Stated { bytes, said, signature, hash } = stated(value)?;
     let own;
     let log_keys = match trusted {
         Some(trusted) => trusted,
@@ -134,22 +235,21 @@ pub fn verify_with(file: &[u8], trusted: Option<&PublicKeys>, evidence: Evidence
             &own
         }
     };
-    let Stated { bytes, answer, signature, hash } = stated(&value)?;
-    let verdict = Verdict::from_number(answer.verdict).ok_or(ProofFault::Malformed("verdict"))?;
-    let key_id = text(&value, "key_id").and_then(KeyId::parse).ok_or(ProofFault::Malformed("key_id"))?;
+    let (origin, time) = (said.origin(), said.time());
+    let key_id = text(value, "key_id").and_then(KeyId::parse).ok_or(ProofFault::Malformed("key_id"))?;
     let shown = value.get("logged").filter(|logged| !logged.is_null());
-    let mut logged = shown.map(|logged| logged::verify(logged, &hash, answer.time, log_keys)).transpose()?;
-    let mut judged = log_keys.check(Role::Answering, key_id, answer.time, place(logged.as_ref()), &bytes, &signature);
+    let mut logged = shown.map(|logged| logged::verify(logged, &hash, time, log_keys)).transpose()?;
+    let mut judged = log_keys.check(Role::Answering, key_id, time, since(logged.as_ref()), &bytes, &signature);
     // What does not fit its key is nobody's, and not looked for.
     let fits = matches!(judged, SignatureCheck::Valid | SignatureCheck::Compromised);
     if let (true, None, Some(roots)) = (fits, &logged, evidence.roots) {
-        match logged::search(roots, &hash, answer.time, &answer.origin, log_keys)? {
+        match logged::search(roots, &hash, time, origin, log_keys)? {
             Search::Found(root) => logged = Some(root),
             Search::Absent(roots) => return Err(ProofFault::NotLogged(roots)),
             Search::Reopened => return Err(ProofFault::Reopened),
             Search::NotYet => return Err(ProofFault::NotLoggedYet),
         }
-        judged = log_keys.check(Role::Answering, key_id, answer.time, place(logged.as_ref()), &bytes, &signature);
+        judged = log_keys.check(Role::Answering, key_id, time, since(logged.as_ref()), &bytes, &signature);
     }
     match judged {
         SignatureCheck::Valid => {}
@@ -163,49 +263,96 @@ pub fn verify_with(file: &[u8], trusted: Option<&PublicKeys>, evidence: Evidence
         SignatureCheck::WrongSignature => return Err(ProofFault::Signature("wrong signature")),
     }
 
-    let note = text(&value, "checkpoint").ok_or(ProofFault::Malformed("checkpoint"))?;
-    let checkpoint = log_proof::open_before(note, log_keys, evidence.head, answer.time).map_err(|fault| match fault {
+    let note = text(value, "checkpoint").ok_or(ProofFault::Malformed("checkpoint"))?;
+    let checkpoint = log_proof::open_before(note, log_keys, evidence.head, time).map_err(|fault| match fault {
         LogProofFault::AskOnline { .. } => ProofFault::AskOnline,
         LogProofFault::OtherHead { .. } => ProofFault::Head(fault),
         _ => ProofFault::Checkpoint("not signed by the log's checkpoint key"),
     })?;
-    if checkpoint.origin != answer.origin {
+    if checkpoint.origin != *origin {
         return Err(ProofFault::Checkpoint("it is of another log"));
     }
-    if (checkpoint.size, checkpoint.root) != (answer.size, answer.root) {
-        return Err(ProofFault::Checkpoint("size or root is not the answer's"));
+    if (checkpoint.size, checkpoint.root) != (said.size(), *said.root()) {
+        return Err(ProofFault::Checkpoint("size or root is not what was signed"));
     }
-
-    let index = match (&answer.commit, value.get("inclusion").filter(|inclusion| !inclusion.is_null())) {
-        (None, None) => None,
-        (Some(_), None) => return Err(ProofFault::Inclusion("the path is missing")),
-        (None, Some(_)) => return Err(ProofFault::Inclusion("the answer shows no invoice")),
-        (Some(commit), Some(inclusion)) => Some(check_inclusion(inclusion, commit, &checkpoint)?),
-    };
-    Ok(Proven { verdict, answer, index, logged, own_keys: trusted.is_none() })
+    Ok(Signed { said, checkpoint, logged, own_keys: trusted.is_none() })
 }
 
-/// A signed answer as its file states it, not checked.
+/// What the answering key signs: one answer, or all rows of a bulk result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Statement {
+    /// An answer.
+    Answer(Answer),
+    /// All rows.
+    Rows(Rows),
+}
+
+impl Statement {
+    /// The log that it is about.
+    pub fn origin(&self) -> &Origin {
+        match self {
+            Statement::Answer(answer) => &answer.origin,
+            Statement::Rows(rows) => &rows.origin,
+        }
+    }
+
+    /// Leaves of the log.
+    pub fn size(&self) -> u64 {
+        match self {
+            Statement::Answer(answer) => answer.size,
+            Statement::Rows(rows) => rows.size,
+        }
+    }
+
+    /// Root of the log.
+    pub fn root(&self) -> &Hash {
+        match self {
+            Statement::Answer(answer) => &answer.root,
+            Statement::Rows(rows) => &rows.root,
+        }
+    }
+
+    /// When it was signed.
+    pub fn time(&self) -> UnixMillis {
+        match self {
+            Statement::Answer(answer) => answer.time,
+            Statement::Rows(rows) => rows.time,
+        }
+    }
+}
+
+/// What was signed as its file states it, not checked.
 #[derive(Clone, Debug)]
 pub struct Stated {
     bytes: Vec<u8>,
     /// What is signed.
-    pub answer: Answer,
+    pub said: Statement,
     signature: [u8; 64],
     /// What stands for it in the log.
     pub hash: [u8; 32],
 }
 
-/// The answer that a file states.
+/// What was signed, as a kept answer, a result's last line or the proof of a row states it.
 pub fn stated(value: &Value) -> Result<Stated, ProofFault> {
-    let bytes = text(value, "answer").and_then(|hex| data_encoding::HEXLOWER.decode(hex.as_bytes()).ok()).ok_or(ProofFault::Malformed("answer"))?;
-    let answer = Answer::decode(&bytes).map_err(|_| ProofFault::Malformed("the answer's bytes do not decode"))?;
+    let (bytes, said) = match text(value, "format") {
+        Some(FORMAT) => {
+            let bytes = hex(value, "answer").ok_or(ProofFault::Malformed("answer"))?;
+            let answer = Answer::decode(&bytes).map_err(|_| ProofFault::Malformed("the answer's bytes do not decode"))?;
+            (bytes, Statement::Answer(answer))
+        }
+        Some(ROWS_FORMAT | ROW_FORMAT) => {
+            let bytes = hex(value, "rows").ok_or(ProofFault::Malformed("rows"))?;
+            let rows = Rows::decode(&bytes).map_err(|_| ProofFault::Malformed("the bytes of what was signed do not decode"))?;
+            (bytes, Statement::Rows(rows))
+        }
+        Some(_) | None => return Err(ProofFault::Malformed("format is neither fapiao-proof/1 nor fapiao-row/1")),
+    };
     let signature = text(value, "signature").and_then(keys::bytes::<64>).ok_or(ProofFault::Malformed("signature"))?;
     let hash = answer_hash(&bytes, &signature);
-    Ok(Stated { bytes, answer, signature, hash })
+    Ok(Stated { bytes, said, signature, hash })
 }
 
-fn place(logged: Option<&ShownRoot>) -> Logged {
+fn since(logged: Option<&ShownRoot>) -> Logged {
     logged.map_or(Logged::Unknown, |root| Logged::At(root.index))
 }
 
@@ -219,9 +366,7 @@ fn check_inclusion(inclusion: &Value, commit: &[u8; 32], checkpoint: &Checkpoint
     let index = inclusion.get("index").and_then(Value::as_u64).ok_or(ProofFault::Malformed("inclusion.index"))?;
     let leaf_bytes = text(inclusion, "leaf").and_then(keys::bytes::<96>).ok_or(ProofFault::Malformed("inclusion.leaf"))?;
     let leaf = Leaf::decode(&leaf_bytes).map_err(|_| ProofFault::Malformed("inclusion.leaf"))?;
-    let path = inclusion.get("path").and_then(Value::as_array).filter(|path| path.len() <= PROOF_HASHES_MAX);
-    let path = path.ok_or(ProofFault::Malformed("inclusion.path"))?.iter().map(|hash| hash.as_str().and_then(keys::bytes::<32>));
-    let path = path.collect::<Option<Vec<_>>>().ok_or(ProofFault::Malformed("inclusion.path"))?;
+    let path = hashes(inclusion, "path").ok_or(ProofFault::Malformed("inclusion.path"))?;
     if leaf.commit != *commit {
         return Err(ProofFault::Inclusion("the leaf commits to another invoice"));
     }
@@ -233,4 +378,13 @@ fn check_inclusion(inclusion: &Value, commit: &[u8; 32], checkpoint: &Checkpoint
 
 fn text<'v>(value: &'v Value, member: &str) -> Option<&'v str> {
     value.get(member).and_then(Value::as_str)
+}
+
+fn hex(value: &Value, member: &str) -> Option<Vec<u8>> {
+    data_encoding::HEXLOWER.decode(text(value, member)?.as_bytes()).ok()
+}
+
+fn hashes(value: &Value, member: &str) -> Option<Vec<Hash>> {
+    let list = value.get(member)?.as_array().filter(|list| list.len() <= PROOF_HASHES_MAX)?;
+    list.iter().map(|hash| hash.as_str().and_then(keys::bytes::<32>)).collect()
 }

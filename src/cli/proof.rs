@@ -1,5 +1,9 @@
-//! `fapiao proof`: checking kept answers and proofs about the log without a network.
+//! `fapiao proof`: checking kept answers, rows of bulk results and proofs about the log without a network.
 
+use std::fmt::Display;
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufReader, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -10,12 +14,13 @@ use super::open::{Place, PlaceOptions};
 use super::remote::Remote;
 use super::verify::exit;
 use super::{Exit, Failure, print};
+use crate::channel::lines::Lines;
 use crate::channel::log_proof::{self, Continued, Included, LogProofFault};
 use crate::channel::logged::{self, ShownRoot};
 use crate::channel::policies::{POLICIES_FORMAT, PoliciesFault, ShownPolicy};
 use crate::channel::proof::{Evidence, ProofFault, Stated};
 use crate::channel::receipt::{self, Received};
-use crate::channel::{keys, policies, proof};
+use crate::channel::{keys, policies, proof, rows};
 use crate::codec::event::AnswersNotice;
 use crate::codec::proof::{ConsistencyProof, LogProof};
 use crate::crypto::keyring::PublicKeys;
@@ -23,30 +28,58 @@ use crate::crypto::note::{Checkpoint, Note};
 use crate::domain::time::UnixMillis;
 use crate::engine::{FullReceipt, read_bounded, write_private, write_public};
 use crate::limits::{ANSWER_ROOTS_BYTES_MAX, PROOF_FILE_BYTES_MAX};
+use crate::verify::verdict::Verdict;
 
 /// `fapiao proof …`
 #[derive(Subcommand)]
 pub(super) enum Proof {
-    /// Check a kept answer, a receipt, or a proof about the log, and say what it proves. 0: it holds, 1: it does not (or another answer), 2: it is none,
+    /// Check a kept answer, a row of a bulk result, a receipt, or a proof about the log, and say what it proves. 0: it holds, 1: it does not (or another answer), 2: it is none,
     /// 3: only later can it be said 验证凭证
     #[command(after_help = VERIFY_HELP)]
     Verify(Verify),
-    /// Add to a kept answer what the log has of it, an hour later or whenever: then it counts even if its key turns out to be stolen. 0: done, 1: the log
+    /// Add to a kept answer, to a bulk result or to a row of one what the log has of it, an hour later or whenever: then it counts even if its key turns out to be stolen. 0: done, 1: the log
     /// never had it, 3: not yet 取得入账证明
     Log(Fetch),
+    /// Take the proof of one answer out of a bulk result (fapiao bulk --proof), to show it without the others 单行凭证
+    Row(Row),
     /// Get the roots over all answers of a kept answer's time: `fapiao proof verify --roots` says by them whether it was signed then 取得当时的汇总
     Roots(Fetch),
 }
 
 const VERIFY_HELP: &str = "\
-FILE is recognised by what is in it: a kept answer (fapiao verify --proof, fapiao proof log), a receipt (a line of fapiao issue), proof of inclusion or of
+FILE is recognised by what is in it: a kept answer (fapiao verify --proof, fapiao proof log), a row of a bulk result (fapiao proof row), a receipt (a line of fapiao issue), proof of inclusion or of
 consistency as text or as a server's JSON, the policies that a log tells of (/v1/proofs/policies). What was signed with keys that were replaced since holds with today's list of keys, which has the old ones.
 凭证、回执、包含证明、一致性证明与见证策略均可识别；密钥轮换后，旧凭证以最新公钥表仍可验证。";
+
+/// `fapiao proof row`
+#[derive(Args)]
+pub(super) struct Row {
+    /// The whole result, as `fapiao bulk --proof`, `POST /v1/verify/bulk?proof=true` or `fapiao proof log` wrote it
+    result: PathBuf,
+    /// Line of the question in what was asked: "line" of its answer 行号
+    line: u64,
+    /// Write to FILE, which may not exist yet; else to standard output
+    #[arg(short, long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+impl Row {
+    fn run(self) -> Result<Exit, Failure> {
+        let usage = |why: &dyn Display| Failure::Usage(format!("{}: {why}", self.result.display()));
+        let file = File::open(&self.result).map_err(|error| usage(&error))?;
+        let row = rows::prove(BufReader::new(file), self.line).map_err(|fault| usage(&fault))?;
+        match &self.out {
+            Some(out) => write_private(out, format!("{row:#}\n").as_bytes())?,
+            None => writeln!(io::stdout().lock(), "{row:#}")?,
+        }
+        Ok(Exit::Fine)
+    }
+}
 
 /// `fapiao proof log` and `fapiao proof roots`
 #[derive(Args)]
 pub(super) struct Fetch {
-    /// The kept answer
+    /// The kept answer, the proof of a row, or a whole bulk result
     file: PathBuf,
     #[command(flatten)]
     place: PlaceOptions,
@@ -61,7 +94,7 @@ pub(super) struct Fetch {
 /// `fapiao proof verify`
 #[derive(Args)]
 pub(super) struct Verify {
-    /// What `fapiao verify --proof`, `fapiao proof log`, `fapiao issue`, `fapiao ledger prove` or `fapiao ledger prove-consistency` wrote
+    /// What `fapiao verify --proof`, `fapiao proof log`, `fapiao proof row`, `fapiao issue`, `fapiao ledger prove` or `fapiao ledger prove-consistency` wrote
     file: PathBuf,
     /// The log's public keys (`fapiao keys show`), from somebody you trust 公钥. Proofs about the log need them; a kept answer brings its own, which
     /// are used without this
@@ -89,6 +122,7 @@ impl Proof {
         match self {
             Proof::Verify(verify) => verify.run(),
             Proof::Log(fetch) => fetch.log(),
+            Proof::Row(row) => row.run(),
             Proof::Roots(fetch) => fetch.roots(),
         }
     }
@@ -96,7 +130,7 @@ impl Proof {
 
 impl Fetch {
     fn log(self) -> Result<Exit, Failure> {
-        let (mut kept, stated) = self.kept()?;
+        let Kept { mut file, result, stated } = self.kept()?;
         let found = match self.place.place()? {
             Place::Data(data) => logged::to_json(&data.open_to_read()?.answer_in_log(&stated.hash)?),
             Place::Server(remote) => remote.get(&format!("/v1/proofs/answer/{}", HEXLOWER.encode(&stated.hash)))?,
@@ -113,16 +147,23 @@ impl Fetch {
         };
         let status = json!({ "status": found.get("status"), "due": found.get("due") });
         if exit == Exit::Fine {
-            kept["logged"] = found;
-            write_private(&self.out, format!("{kept:#}\n").as_bytes())?;
+            match result {
+                None => {
+                    file["logged"] = found;
+                    write_private(&self.out, format!("{file:#}\n").as_bytes())?;
+                }
+                Some(begin) => {
+                    file["proof"]["logged"] = found;
+                    copy_result(&self.file, begin, &file, &self.out)?;
+                }
+            }
         }
         print(self.json, &status, &text)?;
         Ok(exit)
     }
 
     fn roots(self) -> Result<Exit, Failure> {
-        let (_, stated) = self.kept()?;
-        let time = stated.answer.time;
+        let time = self.kept()?.stated.said.time();
         let roots = match self.place.place()? {
             Place::Data(data) => logged::roots_json(&data.open_to_read()?.answer_roots_around(time)?),
             Place::Server(remote) => remote.get(&format!("/v1/proofs/answers?time={}", time.0))?,
@@ -134,17 +175,44 @@ impl Fetch {
         Ok(Exit::Fine)
     }
 
-    fn kept(&self) -> Result<(Value, Stated), Failure> {
-        let none = |why: String| Failure::Usage(format!("{}: {why}", self.file.display()));
-        let value: Value = serde_json::from_slice(&read_bounded(&self.file, PROOF_FILE_BYTES_MAX)?).map_err(|error| none(error.to_string()))?;
-        let stated = proof::stated(&value).map_err(|fault| none(fault.to_string()))?;
-        Ok((value, stated))
+    fn kept(&self) -> Result<Kept, Failure> {
+        let none = |why: &dyn Display| Failure::Usage(format!("{}: {why}", self.file.display()));
+        let open = || File::open(&self.file).map(BufReader::new).map_err(|error| none(&error));
+        let first = Lines::new(open()?, PROOF_FILE_BYTES_MAX).next_line().map_err(|error| none(&error))?;
+        if first.is_some_and(|(_, line)| rows::is_result(&line)) {
+            let (begin, file) = rows::last_line(open()?).map_err(|fault| none(&fault))?;
+            let stated = proof::stated(file.get("proof").unwrap_or(&Value::Null)).map_err(|fault| none(&fault))?;
+            return Ok(Kept { file, result: Some(begin), stated });
+        }
+        let file: Value = serde_json::from_slice(&read_bounded(&self.file, PROOF_FILE_BYTES_MAX)?).map_err(|error| none(&error))?;
+        let stated = proof::stated(&file).map_err(|fault| none(&fault))?;
+        Ok(Kept { file, result: None, stated })
     }
+}
+
+/// What was kept.
+struct Kept {
+    /// The file, or the last line of a result.
+    file: Value,
+    /// Of a result, where that line begins.
+    result: Option<u64>,
+    stated: Stated,
+}
+
+/// Writes a result again with another last line, to a file that may not exist yet.
+fn copy_result(from: &Path, begin: u64, last: &Value, to: &Path) -> Result<(), Failure> {
+    let usage = |path: &Path, error: io::Error| Failure::Usage(format!("{}: {error}", path.display()));
+    let mut rows = File::open(from).map_err(|error| usage(from, error))?.take(begin);
+    let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to).map_err(|error| usage(to, error))?;
+    io::copy(&mut rows, &mut out)?;
+    writeln!(out, "{last}")?;
+    Ok(out.sync_all()?)
 }
 
 /// What a file holds, as far as can be told before anything is checked.
 enum Subject {
     Answer,
+    Row,
     Receipt(Box<FullReceipt>),
     Inclusion(String),
     Consistency(String),
@@ -167,7 +235,7 @@ impl Subject {
             return Subject::Policies(value);
         }
         if value.get("format").is_some() {
-            return Subject::Answer;
+            return if proof::is_row(&value) { Subject::Row } else { Subject::Answer };
         }
         if let Some(text) = log_proof::inclusion_text(&value) {
             return Subject::Inclusion(text);
@@ -181,7 +249,7 @@ impl Subject {
     /// The size of the checkpoint in it.
     fn size(&self, file: &[u8]) -> Option<u64> {
         match self {
-            Subject::Answer => Some(proof::stated(&serde_json::from_slice(file).ok()?).ok()?.answer.size),
+            Subject::Answer | Subject::Row => Some(proof::stated(&serde_json::from_slice(file).ok()?).ok()?.said.size()),
             Subject::Receipt(receipt) => Some(receipt.receipt.size),
             Subject::Inclusion(text) => {
                 let note = Note::parse(&LogProof::parse(text).ok()?.checkpoint).ok()?;
@@ -211,13 +279,14 @@ impl Verify {
         if self.leaf.is_some() && !matches!(subject, Subject::Inclusion(_)) {
             return Err(Failure::Usage("--leaf goes with a proof of inclusion (c2sp.org/tlog-proof)".to_owned()));
         }
-        if self.roots.is_some() && !matches!(subject, Subject::Answer) {
-            return Err(Failure::Usage("--roots goes with a kept answer".to_owned()));
+        let brings_keys = matches!(subject, Subject::Answer | Subject::Row);
+        if self.roots.is_some() && !brings_keys {
+            return Err(Failure::Usage("--roots goes with a kept answer, or the proof of a row".to_owned()));
         }
         if self.head.is_some() && matches!(subject, Subject::Consistency(_)) {
             return Err(Failure::Usage("--head goes with what has one checkpoint; a proof of consistency has two".to_owned()));
         }
-        let needs_keys = !matches!(subject, Subject::Answer) || self.head.is_some();
+        let needs_keys = !brings_keys || self.head.is_some();
         let keys = match trusted {
             None if needs_keys => return Err(Failure::Usage("a proof about the log carries no keys; give --keys FILE".to_owned())),
             keys => keys,
@@ -231,6 +300,7 @@ impl Verify {
         };
         let head = head.as_ref();
         let proven = match (&subject, &keys) {
+            (Subject::Row, keys) => return self.row(&file, keys.as_ref(), head),
             (Subject::Answer, _) | (_, None) => return self.answer(&file, keys.as_ref(), head),
             (Subject::Receipt(receipt), Some(keys)) => return self.receipt(receipt, keys, head),
             (Subject::Inclusion(text), Some(keys)) => self.inclusion(text, keys, head)?,
@@ -371,58 +441,75 @@ impl Verify {
         Ok(if is_malformed { Exit::Usage } else { Exit::Other })
     }
 
+    /// The roots that are brought, if any.
+    fn roots(&self) -> Result<Option<Value>, Failure> {
+        let Some(path) = &self.roots else { return Ok(None) };
+        let usage = |error: serde_json::Error| Failure::Usage(format!("{}: {error}", path.display()));
+        Ok(Some(serde_json::from_slice(&read_bounded(path, ANSWER_ROOTS_BYTES_MAX)?).map_err(usage)?))
+    }
+
     fn answer(&self, file: &[u8], trusted: Option<&PublicKeys>, head: Option<&Continued>) -> Result<Exit, Failure> {
-        let roots = match &self.roots {
-            Some(path) => {
-                let usage = |error: serde_json::Error| Failure::Usage(format!("{}: {error}", path.display()));
-                Some(serde_json::from_slice::<Value>(&read_bounded(path, ANSWER_ROOTS_BYTES_MAX)?).map_err(usage)?)
-            }
-            None => None,
+        let roots = self.roots()?;
+        let proven = match proof::verify_with(file, trusted, Evidence { roots: roots.as_ref(), head }) {
+            Ok(proven) => proven,
+            Err(fault) => return self.fault(&fault),
         };
-        match proof::verify_with(file, trusted, Evidence { roots: roots.as_ref(), head }) {
-            Ok(proven) => {
-                let answer = &proven.answer;
-                let value = json!({
-                    "holds": true,
-                    "verdict": proven.verdict.number(),
-                    "name": proven.verdict.name(),
-                    "origin": answer.origin.as_str(),
-                    "size": answer.size,
-                    "time": answer.time.to_string(),
-                    "count": answer.count,
-                    "index": proven.index,
-                    "logged": proven.logged.as_ref().map(|root| json!({ "index": root.index, "time": root.time.to_string() })),
-                    "keys": if proven.own_keys { "from the file itself" } else { "trusted" },
-                });
-                let mut text = format!(
-                    "凭证有效 the proof holds: {} {} | {}\n  {} at size {}, {}",
-                    proven.verdict.number(),
-                    proven.verdict.chinese(),
-                    proven.verdict.english(),
-                    answer.origin,
-                    answer.size,
-                    answer.time
-                );
-                if let Some(index) = proven.index {
-                    text.push_str(&format!("\n  the invoice is leaf {index} of that log"));
-                }
-                match &proven.logged {
-                    Some(root) => {
-                        text.push_str(&format!(
-                            "\n  已入账 the answer itself is in the log: below the root in leaf {}, since {}",
-                            root.index, root.time
-                        ));
-                    }
-                    None => text.push_str("\n  是否入账未示 whether the log has the answer itself is not shown; fapiao proof log gets that"),
-                }
-                if proven.own_keys {
-                    text.push_str("\n  checked against the keys in the file; compare them with the authority's (--keys FILE)");
-                }
-                self.holds(value, text, head)?;
-                Ok(exit(proven.verdict))
-            }
-            Err(ProofFault::NotLogged(roots)) => {
-                let fault = ProofFault::NotLogged(roots.clone());
+        let answer = &proven.answer;
+        let value = json!({
+            "holds": true,
+            "verdict": proven.verdict.number(),
+            "name": proven.verdict.name(),
+            "origin": answer.origin.as_str(),
+            "size": answer.size,
+            "time": answer.time.to_string(),
+            "count": answer.count,
+            "index": proven.index,
+            "logged": logged_json(proven.logged.as_ref()),
+            "keys": keys_from(proven.own_keys),
+        });
+        let mut text = format!("凭证有效 the proof holds: {}\n  {} at size {}, {}", told(proven.verdict), answer.origin, answer.size, answer.time);
+        if let Some(index) = proven.index {
+            text.push_str(&format!("\n  the invoice is leaf {index} of that log"));
+        }
+        text.push_str(&logged_text("the answer itself", proven.logged.as_ref(), proven.own_keys));
+        self.holds(value, text, head)?;
+        Ok(exit(proven.verdict))
+    }
+
+    fn row(&self, file: &[u8], trusted: Option<&PublicKeys>, head: Option<&Continued>) -> Result<Exit, Failure> {
+        let roots = self.roots()?;
+        let proven = match proof::verify_row(file, trusted, Evidence { roots: roots.as_ref(), head }) {
+            Ok(proven) => proven,
+            Err(fault) => return self.fault(&fault),
+        };
+        let (row, rows) = (&proven.row, &proven.rows);
+        let value = json!({
+            "holds": true,
+            "proves": "row",
+            "verdict": proven.verdict.number(),
+            "name": proven.verdict.name(),
+            "query_digest": HEXLOWER.encode(&row.query_digest),
+            "origin": rows.origin.as_str(),
+            "size": row.size,
+            "time": row.time.to_string(),
+            "count": row.count,
+            "place": proven.place,
+            "rows": rows.count,
+            "signed": rows.time.to_string(),
+            "logged": logged_json(proven.logged.as_ref()),
+            "keys": keys_from(proven.own_keys),
+        });
+        let mut text = format!("凭证有效 the proof holds: {}\n  {} at size {}, {}", told(proven.verdict), rows.origin, row.size, row.time);
+        text.push_str(&format!("\n  第 {} 行 row {} of {}, signed together {}", proven.place + 1, proven.place + 1, rows.count, rows.time));
+        text.push_str(&logged_text("what was signed over the rows", proven.logged.as_ref(), proven.own_keys));
+        self.holds(value, text, head)?;
+        Ok(exit(proven.verdict))
+    }
+
+    /// Says why an answer or a row is not shown to be what it says.
+    fn fault(&self, fault: &ProofFault) -> Result<Exit, Failure> {
+        match fault {
+            ProofFault::NotLogged(roots) => {
                 let one = |root: &ShownRoot| {
                     let AnswersNotice { count, earliest, latest, .. } = root.notice;
                     json!({ "index": root.index, "answers": count, "earliest": earliest.to_string(), "latest": latest.to_string() })
@@ -432,15 +519,37 @@ impl Verify {
                 print(self.json, &value, &format!("未入账，倒签 not in the log of its time, so backdated: {fault}"))?;
                 Ok(Exit::Other)
             }
-            Err(ProofFault::NotLoggedYet) => {
-                let reason = ProofFault::NotLoggedYet.to_string();
-                let value = json!({ "holds": false, "outcome": "not_logged_yet", "reason": reason });
-                print(self.json, &value, &format!("尚不能断定 it cannot be said yet: {reason}"))?;
+            ProofFault::NotLoggedYet => {
+                let value = json!({ "holds": false, "outcome": "not_logged_yet", "reason": fault.to_string() });
+                print(self.json, &value, &format!("尚不能断定 it cannot be said yet: {fault}"))?;
                 Ok(Exit::Unavailable)
             }
-            Err(fault) => self.does_not_hold(&fault.to_string(), matches!(fault, ProofFault::Malformed(_) | ProofFault::Keys(_))),
+            _ => self.does_not_hold(&fault.to_string(), matches!(fault, ProofFault::Malformed(_) | ProofFault::Keys(_))),
         }
     }
+}
+
+fn told(verdict: Verdict) -> String {
+    format!("{} {} | {}", verdict.number(), verdict.chinese(), verdict.english())
+}
+
+fn logged_json(logged: Option<&ShownRoot>) -> Value {
+    logged.map_or(Value::Null, |root| json!({ "index": root.index, "time": root.time.to_string() }))
+}
+
+fn keys_from(own: bool) -> &'static str {
+    if own { "from the file itself" } else { "trusted" }
+}
+
+fn logged_text(what: &str, logged: Option<&ShownRoot>, own_keys: bool) -> String {
+    let mut text = match logged {
+        Some(root) => format!("\n  已入账 {what} is in the log: below the root in leaf {}, since {}", root.index, root.time),
+        None => format!("\n  是否入账未示 whether the log has {what} is not shown; fapiao proof log gets that"),
+    };
+    if own_keys {
+        text.push_str("\n  checked against the keys in the file; compare them with the authority's (--keys FILE)");
+    }
+    text
 }
 
 fn checkpoint_json(checkpoint: &Checkpoint) -> Value {

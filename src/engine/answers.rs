@@ -7,7 +7,8 @@ use super::{Engine, EngineError, random};
 use crate::codec::event::{AnswersNotice, EventData};
 use crate::codec::leaf::KeyId;
 use crate::codec::proof;
-use crate::crypto::merkle::{self, Hash};
+use crate::codec::rows::{Row, Rows, row_hash};
+use crate::crypto::merkle::{self, Hash, Tree};
 use crate::domain::time::UnixMillis;
 use crate::issue;
 use crate::ledger::{Answers, Covering, Keeping};
@@ -31,6 +32,54 @@ pub struct SignedAnswer {
     pub checkpoint: Option<String>,
     /// Of the invoice in that checkpoint, where one is shown.
     pub inclusion: Option<Inclusion>,
+}
+
+/// The rows of a bulk result so far, as far as they are needed to sign over all of them: a few hashes.
+#[derive(Debug)]
+pub struct ResultRows {
+    tree: Tree,
+    newest: UnixMillis,
+}
+
+impl Default for ResultRows {
+    fn default() -> ResultRows {
+        ResultRows { tree: Tree::new(), newest: UnixMillis(0) }
+    }
+}
+
+impl ResultRows {
+    /// The bytes of the next row: this answer, to the question or line with this digest.
+    pub fn next(&mut self, answer: &Answer, query_digest: [u8; 32]) -> Result<Vec<u8>, EngineError> {
+        let registered = answer.registered.as_ref();
+        let bytes = Row {
+            salt: random()?,
+            verdict: answer.verdict.number(),
+            query_digest,
+            size: answer.as_of.size,
+            time: answer.as_of.time,
+            count: answer.count,
+            first: answer.first_verified,
+            commit: registered.map(|registered| registered.commit),
+            remaining: registered.and_then(|registered| registered.remaining),
+        }
+        .encode();
+        self.tree.append(row_hash(&bytes));
+        self.newest = self.newest.max(answer.as_of.time);
+        Ok(bytes)
+    }
+}
+
+/// What is signed over the rows of a bulk result: with it and a path each of them is checked offline against the log's public keys.
+#[derive(Clone, Debug)]
+pub struct SignedRows {
+    /// The bytes of [`Rows`].
+    pub bytes: Vec<u8>,
+    /// By the answering key.
+    pub signature: [u8; 64],
+    /// Which key.
+    pub key_id: KeyId,
+    /// The signed checkpoint of the log when they were signed.
+    pub checkpoint: String,
 }
 
 /// A leaf and its path to a root.
@@ -134,12 +183,45 @@ impl Engine {
             None => None,
         };
         let checkpoint = self.ledger.checkpoint_at(answer.as_of.size)?;
+        let (signature, key_id) = self.sign_and_keep(&bytes, answer.as_of.time)?;
+        Ok(SignedAnswer { signature, key_id, bytes, checkpoint, inclusion })
+    }
+
+    /// Whether answers can be signed and kept now: asked before much work is done for one signature.
+    pub fn may_sign_answers(&self) -> Result<(), EngineError> {
+        self.ledger.may_write()?;
+        self.keyring()?.answering_at(self.now(), &self.ledger.keys()).map(drop).ok_or(EngineError::NoAnsweringKey)
+    }
+
+    /// Signs all rows of a bulk result with one signature, which is kept like that of an answer. None without rows: there is nothing to sign.
+    pub fn sign_rows(&self, rows: &ResultRows) -> Result<Option<SignedRows>, EngineError> {
+        if rows.tree.size() == 0 {
+            return Ok(None);
+        }
+        self.ledger.may_write()?;
+        // Neither is before that of any row: the log only grows, and a clock that was put back meanwhile does not make the rows later.
+        let (published, time) = (self.ledger.published(), self.now().max(rows.newest));
+        let bytes = Rows {
+            origin: self.ledger.origin().clone(),
+            size: published.size,
+            root: published.root,
+            time,
+            count: rows.tree.size(),
+            rows_root: rows.tree.root(),
+        }
+        .encode();
+        let (signature, key_id) = self.sign_and_keep(&bytes, time)?;
+        Ok(Some(SignedRows { bytes, signature, key_id, checkpoint: published.note.clone() }))
+    }
+
+    /// The signature of the answering key that counts at this time; what stands for the bytes and it is on disk among the answers.
+    fn sign_and_keep(&self, bytes: &[u8], time: UnixMillis) -> Result<([u8; 64], KeyId), EngineError> {
         let _shared = self.answering.signing.read().unwrap_or_else(PoisonError::into_inner);
-        let answering = self.keyring()?.answering_at(answer.as_of.time, &self.ledger.keys()).ok_or(EngineError::NoAnsweringKey)?;
+        let answering = self.keyring()?.answering_at(time, &self.ledger.keys()).ok_or(EngineError::NoAnsweringKey)?;
         // What the log is signed with does not hang on this key, so that nothing but this answer does.
-        let signature = answering.key.sign(&bytes)?;
-        match self.ledger.answers().keep(proof::answer_hash(&bytes, &signature), answer.as_of.time, &*self.clock)? {
-            Keeping::Kept => Ok(SignedAnswer { signature, key_id: answering.key_id, bytes, checkpoint, inclusion }),
+        let signature = answering.key.sign(bytes)?;
+        match self.ledger.answers().keep(proof::answer_hash(bytes, &signature), time, &*self.clock)? {
+            Keeping::Kept => Ok((signature, answering.key_id)),
             Keeping::TooOld => Err(EngineError::AnswerTooOld),
         }
     }

@@ -45,7 +45,7 @@ use crate::verify::quota::{Policies, Quota};
 use crate::verify::verdict::Verdict;
 use token::Hsm;
 
-pub use answers::{AnswerInLog, Inclusion, LoggedAnswer, RootsAround, SignedAnswer};
+pub use answers::{AnswerInLog, Inclusion, LoggedAnswer, ResultRows, RootsAround, SignedAnswer, SignedRows};
 pub use asking::{Asked, Counting};
 pub use callers::{EnrolmentFault, Listed, NewCaller, Territory};
 pub use cosigning::{Cosigned, PoliciesInLog};

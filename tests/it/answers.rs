@@ -654,13 +654,13 @@ fn over_http_it_is_not_yet_there_then_there_and_the_head_continues_it() {
     let place = format!("/v1/proofs/answer/{}", HEXLOWER.encode(&stated.hash));
     let not_yet = server.ask_as("", "GET", &place, b"").json();
     assert_eq!(not_yet["status"], "not_yet");
-    let due = fapiao::domain::time::UnixMillis(stated.answer.time.0 + HOUR).to_string();
+    let due = fapiao::domain::time::UnixMillis(stated.said.time().0 + HOUR).to_string();
     assert_eq!(not_yet["due"], due.as_str());
     assert_eq!(server.ask_as("", "GET", &place.replace(&place[place.len() - 4..], "0000"), b"").json(), json!({ "status": "never" }));
     for bad in ["/v1/proofs/answer/00", "/v1/proofs/answers", "/v1/proofs/answers?time=x"] {
         assert_eq!(server.ask_as("", "GET", bad, b"").status, 400, "{bad}");
     }
-    let around = format!("/v1/proofs/answers?time={}", stated.answer.time.0);
+    let around = format!("/v1/proofs/answers?time={}", stated.said.time().0);
     assert_eq!(server.ask_as("", "GET", &around, b"").json()["roots"], json!([]));
 
     let path = |name: &str| server.site.file(name).into_os_string().into_string().expect("UTF-8");
@@ -684,7 +684,7 @@ fn over_http_it_is_not_yet_there_then_there_and_the_head_continues_it() {
         assert!(status == Some(0) && said.contains("the log of then is a prefix of the log of now"), "{said}");
     }
     let Ok(Search::Found(root)) =
-        logged::search(&running.ask("GET", &around, &[], b"").json(), &stated.hash, stated.answer.time, &stated.answer.origin, &parsed(&keys))
+        logged::search(&running.ask("GET", &around, &[], b"").json(), &stated.hash, stated.said.time(), stated.said.origin(), &parsed(&keys))
     else {
         panic!("found")
     };

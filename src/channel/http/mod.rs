@@ -32,7 +32,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use dashmap::DashMap;
 use tokio::sync::Semaphore;
 
 pub use door::{Door, Host};
@@ -42,12 +41,11 @@ pub use request::{forwarded, parameter};
 pub use route::{Body, ENDPOINTS, Endpoint, Operation, Roles, Route, Steps, find};
 pub use serve::{Listening, ServeError, Served, Server};
 pub use tls::{Tls, TlsError};
-pub use verify::Body as QuestionBody;
 pub use witness::{SIZE, WitnessSite};
 
-use crate::domain::caller::{Caller, CallerId};
+use crate::domain::caller::Caller;
 use crate::engine::Engine;
-use crate::limits::{BULK_AT_ONCE_MAX, HTTP_BODIES_KIB_MAX, HTTP_SUBMISSIONS_MAX};
+use crate::limits::{BULK_AT_ONCE_MAX, BULK_OF_ONE_MAX, BULK_VERIFY_AT_ONCE_MAX, BULK_VERIFY_OF_ONE_MAX, HTTP_BODIES_KIB_MAX, HTTP_SUBMISSIONS_MAX};
 use crate::metrics::{Metrics, Named};
 use crate::verify::quota::Reason;
 use crate::verify::verdict::Verdict;
@@ -84,9 +82,9 @@ pub struct Site {
     bodies: Arc<Semaphore>,
     /// Submissions that wait for their commit.
     submissions: Arc<Semaphore>,
-    /// Bulk requests under way, and those of each caller.
-    bulk: Arc<Semaphore>,
-    bulk_of: DashMap<Option<CallerId>, usize>,
+    /// Bulk requests under way: those that issue, and those that verify.
+    issuing: Arc<bulk::Places>,
+    verifying: Arc<bulk::Places>,
     since: Instant,
     /// The second, since then, of the last line about a forged code.
     alarmed: AtomicU64,
@@ -116,8 +114,8 @@ impl Site {
             settings,
             bodies: Arc::new(Semaphore::new(HTTP_BODIES_KIB_MAX)),
             submissions: Arc::new(Semaphore::new(HTTP_SUBMISSIONS_MAX)),
-            bulk: Arc::new(Semaphore::new(BULK_AT_ONCE_MAX)),
-            bulk_of: DashMap::new(),
+            issuing: Arc::new(bulk::Places::new(BULK_AT_ONCE_MAX, BULK_OF_ONE_MAX)),
+            verifying: Arc::new(bulk::Places::new(BULK_VERIFY_AT_ONCE_MAX, BULK_VERIFY_OF_ONE_MAX)),
             since: Instant::now(),
             alarmed: AtomicU64::new(0),
             anonymous: Arc::new(Caller::ANONYMOUS),

@@ -108,7 +108,8 @@ fn operation(endpoint: &Endpoint) -> Value {
         if endpoint.body == Body::Lines {
             // What programs send that know no type for JSON lines.
             let mut plain = value["requestBody"]["content"][LINES].clone();
-            plain["example"] = format!("{}\n", draft_example()).into();
+            let example = if endpoint.operation == Operation::VerifyBulk { question_examples()["check"]["value"].clone() } else { draft_example() };
+            plain["example"] = format!("{example}\n").into();
             value["requestBody"]["content"]["text/plain"] = plain;
         }
     }
@@ -167,6 +168,16 @@ fn words(operation: Operation) -> Words {
             parameters: none(),
             request: Some(json!({ "schema": named("Question"), "examples": question_examples() })),
             replies: vec![(200, JSON, named("Answer"), "the answer, whatever it says")],
+            problems: &[],
+        },
+        Operation::VerifyBulk => Words {
+            zh: "批量查验：JSON 行入，JSON 行出，次序相同；可整体签名，任一行均可单独证明",
+            en: "ask about many: JSON lines in, one line for each out, in their order, read while you write; signed as a whole if wanted, so that any line can be proved",
+            parameters: json!([{
+                "name": "proof", "in": "query", "required": false, "description": "sign over all rows, in the last line", "schema": { "type": "boolean" },
+            }]),
+            request: Some(json!({ "schema": { "type": "string", "minLength": 1 } })),
+            replies: vec![(200, LINES, text(), "a line for each question: its answer and line; and a last one with status, rows, verdicts, proof")],
             problems: &[],
         },
         Operation::Page => Words {

@@ -165,6 +165,7 @@ async fn handle(
     request.panic_if_planted().await?;
     match endpoint.operation {
         Operation::Verify => verify::verify(request).await,
+        Operation::VerifyBulk => bulk::verify(request).await,
         Operation::Page => page::page(&request).await,
         Operation::Issue => invoices::issue(request).await,
         Operation::IssueBulk => bulk::issue(request).await,

@@ -120,6 +120,17 @@ impl Request {
         if is_plain { text.parse().map(Some).map_err(|_| bad()) } else { Err(bad()) }
     }
 
+    /// A parameter that is true or false; false without it.
+    pub(super) fn flag(&self, name: &str) -> Result<bool, Problem> {
+        match self.parameter(name)? {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => {
+                Err(Problem::because(Kind::BadRequest, format!("参数 {name} 应为 true 或 false"), format!("the parameter {name} is true or false")))
+            }
+        }
+    }
+
     /// As [`Request::number`], and it must be there.
     pub(super) fn required_number(&self, name: &str) -> Result<u64, Problem> {
         let missing = || Problem::because(Kind::BadRequest, format!("缺少参数 {name}"), format!("the parameter {name} is missing"));

@@ -13,6 +13,8 @@ use super::super::json::DRAFT_BYTES_MAX;
 pub enum Operation {
     /// 查验: one question, one answer.
     Verify,
+    /// 批量查验: questions as JSON lines.
+    VerifyBulk,
     /// The page behind a signed QR code.
     Page,
     /// 开具: one draft.
@@ -131,6 +133,7 @@ pub struct Endpoint {
 }
 
 const ANYBODY: Roles = Roles::of(&Role::ALL);
+const BUSINESSES: Roles = Roles::of(&[Role::Business, Role::Administrator]);
 const ISSUERS: Roles = Roles::of(&[Role::Issuer]);
 const DRAFTERS: Roles = Roles::of(&[Role::Issuer, Role::Administrator]);
 const PARTIES: Roles = Roles::of(&[Role::Issuer, Role::Business, Role::Administrator]);
@@ -145,8 +148,9 @@ const fn row(operation: Operation, name: &'static str, method: Method, path: &'s
 }
 
 /// Every endpoint, the busiest first.
-pub static ENDPOINTS: [Endpoint; 33] = [
+pub static ENDPOINTS: [Endpoint; 34] = [
     row(Operation::Verify, "verify", Method::POST, "/v1/verify", ANYBODY, SMALL),
+    row(Operation::VerifyBulk, "verify_bulk", Method::POST, "/v1/verify/bulk", BUSINESSES, Body::Lines),
     row(Operation::Issue, "issue", Method::POST, "/v1/invoices", ISSUERS, DRAFT),
     row(Operation::IssueBulk, "issue_bulk", Method::POST, "/v1/invoices/bulk", ISSUERS, Body::Lines),
     row(Operation::CheckDraft, "check_draft", Method::POST, "/v1/invoices/check", DRAFTERS, DRAFT),

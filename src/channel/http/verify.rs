@@ -1,7 +1,5 @@
 //! `POST /v1/verify`: a question, an answer.
 
-use serde::Deserialize;
-
 use super::operation::Handled;
 use super::reply::{JSON, Reply};
 use super::request::Request;
@@ -9,56 +7,12 @@ use crate::channel::problem::{Kind, Problem};
 use crate::channel::{answer, proof, question};
 use crate::engine::{Asked, Counting, EngineError};
 use crate::metrics::Named;
-use crate::verify::query::{Question, Typed};
 use crate::verify::quota::{Rate, Throttled};
 
-/// A question as it is sent: a QR text, or what is printed.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Body {
-    qr: Option<String>,
-    code: Option<String>,
-    number: Option<String>,
-    date: Option<String>,
-    amount: Option<String>,
-    check: Option<String>,
-    total: Option<String>,
-    seller_id: Option<String>,
-    buyer_id: Option<String>,
-    proof: bool,
-    details: bool,
-}
-
-impl Body {
-    /// The question, if the members are those of one.
-    pub fn question(self) -> Result<Question, Problem> {
-        let typed = [&self.code, &self.number, &self.date, &self.amount, &self.check, &self.total, &self.seller_id, &self.buyer_id];
-        let (qr, is_typed) = (self.qr, typed.iter().any(|member| member.is_some()));
-        match (qr, self.code, self.number) {
-            (Some(_), ..) if is_typed => {
-                Err(Problem::because(Kind::BadRequest, "qr 与其他要素不能同时提供", "qr stands alone; it carries its own factors"))
-            }
-            (Some(text), ..) => Ok(question::of_qr(&text)),
-            (None, Some(code), Some(number)) => Ok(Typed {
-                code,
-                number,
-                date: self.date,
-                amount: self.amount,
-                check: self.check,
-                total: self.total,
-                seller_id: self.seller_id,
-                buyer_id: self.buyer_id,
-            }
-            .question()),
-            (None, ..) => Err(Problem::because(Kind::BadRequest, "请提供 qr，或 code 与 number", "give qr, or code and number")),
-        }
-    }
-}
-
 pub(super) async fn verify(mut request: Request) -> Handled {
-    let asked: Body = request.json(request.body_limit()).await?;
+    let asked: question::Asked = request.json(request.body_limit()).await?;
     let (wants_proof, wants_details) = (asked.proof, asked.details);
-    let question = asked.question()?;
+    let question = asked.question().map_err(|why| Problem::because(Kind::BadRequest, why.chinese(), why.to_string()))?;
     let asked = request.site.engine.ask(&question, &request.asker, Counting::Verification)?;
     request.site.answered(asked.answer.verdict);
     put_off(&request, &asked)?;

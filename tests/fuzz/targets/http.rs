@@ -2,8 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use fapiao::channel::http::{ENDPOINTS, QuestionBody, Route, find, forwarded, parameter};
+use fapiao::channel::http::{ENDPOINTS, Route, find, forwarded, parameter};
 use fapiao::channel::problem::Language;
+use fapiao::channel::question::Asked;
 use fapiao::codec::tile::{Row, TileName};
 use serde_json::Value;
 
@@ -120,7 +121,7 @@ fn addresses(lists: &[&str], subject: Subject) {
 
 /// A body is a question if it says what is asked, in one way only.
 fn question(body: &str) -> bool {
-    let Ok(read) = serde_json::from_str::<QuestionBody>(body) else { return false };
+    let Ok(read) = serde_json::from_str::<Asked>(body) else { return false };
     let value: Value = serde_json::from_str(body).expect("read before");
     let told = |name: &str| value.get(name).is_some_and(|member| !member.is_null());
     let by_fields = ["code", "number", "date", "amount", "check", "total", "seller_id", "buyer_id"].into_iter().any(told);
