@@ -88,7 +88,7 @@ impl Import {
 }
 
 fn submit_all(engine: &Engine, file: &Path, purpose: Purpose) -> Result<Exit, Failure> {
-    let progress = progress(purpose);
+    let progress = progress(message(purpose), io::stdout().is_terminal());
     let issuing = Issuing { engine, purpose, caller: &Caller::CONSOLE, detail: Detail::Receipt, room: Room::COMMAND };
     let mut out = BufWriter::new(io::stdout().lock());
     let count = |_| progress.inc(1);
@@ -98,13 +98,14 @@ fn submit_all(engine: &Engine, file: &Path, purpose: Purpose) -> Result<Exit, Fa
 }
 
 fn submit_to(remote: &Remote, file: &Path) -> Result<Exit, Failure> {
-    let progress = progress(Purpose::Issue);
+    let progress = progress(message(Purpose::Issue), io::stdout().is_terminal());
     let exit = remote.issue(opened(file)?, &mut BufWriter::new(io::stdout().lock()), &|| progress.inc(1));
     progress.finish_and_clear();
     exit
 }
 
-fn opened(file: &Path) -> Result<BufReader<Box<dyn Read + Send>>, Failure> {
+/// What a command reads: a file, or standard input.
+pub(super) fn opened(file: &Path) -> Result<BufReader<Box<dyn Read + Send>>, Failure> {
     let input: Box<dyn Read + Send> = if file.as_os_str() == "-" {
         Box::new(io::stdin())
     } else {
@@ -113,16 +114,19 @@ fn opened(file: &Path) -> Result<BufReader<Box<dyn Read + Send>>, Failure> {
     Ok(BufReader::new(input))
 }
 
-/// On standard error; hidden where it would mingle with the answers on a terminal.
-fn progress(purpose: Purpose) -> ProgressBar {
-    if io::stdout().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("{spinner} {msg} {pos} ({per_sec})").unwrap_or_else(|_| ProgressStyle::default_spinner());
-    let message = match purpose {
+fn message(purpose: Purpose) -> &'static str {
+    match purpose {
         Purpose::Issue => "开具 issuing",
         Purpose::DryRun => "检查 checking",
         Purpose::Import => "导入 importing",
-    };
+    }
+}
+
+/// On standard error; hidden where it would mingle with the answers on a terminal.
+pub(super) fn progress(message: &'static str, would_mingle: bool) -> ProgressBar {
+    if would_mingle {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{spinner} {msg} {pos} ({per_sec})").unwrap_or_else(|_| ProgressStyle::default_spinner());
     ProgressBar::new_spinner().with_style(style).with_message(message)
 }

@@ -2,6 +2,7 @@
 
 mod allot;
 mod backup;
+mod bulk;
 mod callers;
 mod configuration;
 mod demo;
@@ -49,7 +50,7 @@ When something is the matter:
   fapiao doctor --data DIR                        what it is
   fapiao runbook [CODE]                           what to do, step by step
 
-Exit status: 0 all well (verify: genuine), 1 another answer, refused or faulty, 2 usage or malformed, 3 unavailable.
+Exit status: 0 all well (verify, bulk: genuine), 1 another answer, refused or faulty, 2 usage or malformed, 3 unavailable.
 退出码：0 成功（查验一致），1 其他结论、拒绝或有误，2 用法或格式有误，3 无法进行。";
 
 /// National e-invoice verification engine: issues, stores and verifies all six VAT invoice types. 发票签发、存储与查验引擎。
@@ -89,6 +90,8 @@ enum Command {
     Status(events::Status),
     /// Ask whether an invoice is genuine. 查验
     Verify(verify::Verify),
+    /// Ask about many invoices: JSON lines in, answers as JSON lines out, signed as a whole if wanted. 批量查验
+    Bulk(bulk::Bulk),
     /// Print sample drafts by seed. 样例
     Sample(sample::Sample),
     /// Check, prove and look after the ledger. 账本
@@ -223,6 +226,7 @@ pub fn run() -> ExitCode {
         Command::Void(command) => command.run(),
         Command::Status(command) => command.run(),
         Command::Verify(command) => command.run(),
+        Command::Bulk(command) => command.run(),
         Command::Sample(command) => command.run(),
         Command::Ledger(command) => command.run(),
         Command::Load(command) => command.run(),

@@ -1,31 +1,35 @@
-//! A server in place of a data directory: `--server URL` of `fapiao verify` and `fapiao issue`.
+//! A server in place of a data directory: `--server URL` of `fapiao verify`, `fapiao bulk` and `fapiao issue`.
 //!
 //! What may succeed later is tried again a bounded number of times, as late as the server says. A reply that was lost is no reason to stop either: the
 //! same again gets the first receipt.
 
 use std::collections::VecDeque;
-use std::io::{BufRead, ErrorKind, Write};
+use std::io::{self, BufRead, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use clap::Args;
 use crossbeam_channel::bounded;
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt as _, Full, Limited, StreamBody};
+use hyper::body::{Body, Frame, Incoming};
 use hyper::header::{ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
 
 use super::{Exit, Failure};
 use crate::channel::json::parse_draft;
 use crate::channel::lines::Drafts;
 use crate::channel::peer::Peer;
+use crate::channel::verifying::Tally;
 use crate::limits::{
-    REMOTE_ANSWER_BYTES_MAX, REMOTE_BATCH_BYTES, REMOTE_BATCH_MAX, REMOTE_CONNECT_SECS, REMOTE_LINE_BYTES_MAX, REMOTE_SILENCE_SECS, REMOTE_TRIES_MAX,
-    REMOTE_WAIT_SECS_MAX,
+    BULK_PIECES_MAX, REMOTE_ANSWER_BYTES_MAX, REMOTE_BATCH_BYTES, REMOTE_BATCH_MAX, REMOTE_CONNECT_SECS, REMOTE_LINE_BYTES_MAX, REMOTE_SILENCE_SECS,
+    REMOTE_TRIES_MAX, REMOTE_WAIT_SECS_MAX,
 };
+use crate::verify::verdict::Verdict;
 
 /// A server, and what lets us in.
 #[derive(Args)]
@@ -117,6 +121,14 @@ impl Tries {
     }
 }
 
+/// What is looked at of a line of a bulk result.
+#[derive(Deserialize)]
+struct Told {
+    verdict: Option<u8>,
+    status: Option<String>,
+    en: Option<String>,
+}
+
 /// A draft on its way, and the line on which it began.
 struct Place {
     line: u64,
@@ -155,7 +167,7 @@ impl Remote {
     fn fetch(&self, mut tries: Tries, method: Method, path: &str, body: &Bytes) -> Result<Value, Failure> {
         loop {
             let asked = self.runtime.block_on(async {
-                let reply = self.send(method.clone(), path, "application/json", body.clone()).await?;
+                let reply = self.send(method.clone(), path, "application/json", Full::new(body.clone())).await?;
                 let whole = Limited::new(reply.into_body(), REMOTE_ANSWER_BYTES_MAX).collect();
                 let whole = within(REMOTE_SILENCE_SECS, whole).await?.map_err(Setback::lost)?;
                 serde_json::from_slice(&whole.to_bytes()).map_err(|error| Setback::lost(format!("the reply is not JSON: {error}")))
@@ -255,7 +267,7 @@ impl Remote {
             return Ok(Ok(()));
         }
         self.runtime.block_on(async {
-            let mut reply = match self.send(Method::POST, "/v1/invoices/bulk", "application/x-ndjson", body.freeze()).await {
+            let mut reply = match self.send(Method::POST, "/v1/invoices/bulk", "application/x-ndjson", Full::new(body.freeze())).await {
                 Ok(reply) => reply.into_body(),
                 Err(setback) => return Ok(Err(setback)),
             };
@@ -289,15 +301,83 @@ impl Remote {
         })
     }
 
+    /// Sends questions as they come, in one request, as one signature is over all answers, and writes these as they come. What broke off is not asked
+    /// again: it would be counted twice.
+    pub(super) fn verify_all(
+        &self,
+        mut input: impl BufRead + Send + 'static,
+        wants_proof: bool,
+        out: &mut impl Write,
+        count: &dyn Fn(),
+    ) -> Result<Tally, Failure> {
+        let (pieces_in, mut pieces) = mpsc::channel::<io::Result<Frame<Bytes>>>(BULK_PIECES_MAX);
+        // Nothing ends a read of standard input, so nobody waits for this thread.
+        std::thread::Builder::new().name("reader".into()).spawn(move || {
+            loop {
+                let read = input.fill_buf().map(Bytes::copy_from_slice);
+                let taken = read.as_ref().map_or(0, Bytes::len);
+                input.consume(taken);
+                let is_last = read.is_err();
+                if matches!(&read, Ok(piece) if piece.is_empty()) || pieces_in.blocking_send(read.map(Frame::data)).is_err() || is_last {
+                    return;
+                }
+            }
+        })?;
+        let body = StreamBody::new(futures_util::stream::poll_fn(move |context| pieces.poll_recv(context)));
+        let path = if wants_proof { "/v1/verify/bulk?proof=true" } else { "/v1/verify/bulk" };
+        let failed = |Setback { exit, text, .. }| Failure::Server { exit, text: format!("{}: {text}", self.peer.url()) };
+        self.runtime.block_on(async {
+            let mut reply = self.send(Method::POST, path, "application/x-ndjson", body).await.map_err(failed)?.into_body();
+            let (mut tally, mut buffer, mut is_whole) = (Tally::default(), BytesMut::new(), false);
+            loop {
+                let piece = match within(REMOTE_SILENCE_SECS, reply.frame()).await {
+                    Ok(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
+                    Ok(None) if is_whole => return Ok(tally),
+                    Ok(None) => return Err(failed(Setback::lost("the reply ended early"))),
+                    Ok(Some(Err(error))) => return Err(failed(Setback::lost(error))),
+                    Err(setback) => return Err(failed(setback)),
+                };
+                // Only what is new can have the end of a line.
+                let mut searched = buffer.len();
+                buffer.extend_from_slice(&piece);
+                while let Some(end) = buffer.iter().skip(searched).position(|byte| *byte == b'\n') {
+                    let line = buffer.split_to(searched + end + 1);
+                    searched = 0;
+                    let said: Told =
+                        serde_json::from_slice(&line).map_err(|error| failed(Setback::lost(format!("a line of the reply is not JSON: {error}"))))?;
+                    match (said.verdict.and_then(Verdict::from_number), said.status.as_deref()) {
+                        (Some(verdict), _) => {
+                            tally.add(verdict);
+                            count();
+                        }
+                        (None, Some("done" | "rows")) => is_whole = true,
+                        (None, status) => {
+                            let why = said.en.or(status.map(str::to_owned)).unwrap_or_else(|| "a line of the reply is no answer".to_owned());
+                            return Err(failed(Setback { again_after: None, ..Setback::lost(why) }));
+                        }
+                    }
+                    out.write_all(&line)?;
+                }
+                if buffer.len() > REMOTE_LINE_BYTES_MAX {
+                    return Err(failed(Setback::lost("a line of the reply is too long")));
+                }
+                out.flush()?;
+            }
+        })
+    }
+
     /// Sends a request on a connection of its own. A reply that is no success is a setback.
-    async fn send(&self, method: Method, path: &str, content_type: &'static str, body: Bytes) -> Result<Response<Incoming>, Setback> {
+    async fn send<B>(&self, method: Method, path: &str, content_type: &'static str, body: B) -> Result<Response<Incoming>, Setback>
+    where
+        B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+    {
         // What is not believed now will not be believed in a second.
-        let refused = |error: std::io::Error| Setback { again_after: (error.kind() != ErrorKind::InvalidData).then_some(1), ..Setback::lost(error) };
+        let refused = |error: io::Error| Setback { again_after: (error.kind() != ErrorKind::InvalidData).then_some(1), ..Setback::lost(error) };
         let stream = within(REMOTE_CONNECT_SECS, self.peer.connect()).await?.map_err(refused)?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(Setback::lost)?;
         // How the connection ends is seen by whoever reads the reply.
         tokio::spawn(async move { drop(connection.await) });
-        let mut request = Request::new(Full::new(body));
+        let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.uri_mut() = path.parse().map_err(Setback::lost)?;
         let headers = request.headers_mut();

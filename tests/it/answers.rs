@@ -831,8 +831,9 @@ fn the_page_about_proofs_runs_as_it_stands() {
     let said = String::from_utf8_lossy(&ran.stdout).into_owned();
     assert!(ran.status.success(), "said: {said}\n{}", String::from_utf8_lossy(&ran.stderr));
     for (text, times) in [
-        ("凭证有效 the proof holds: 1", 3),
-        ("已入账 the log has it", 1),
+        ("凭证有效 the proof holds: 1", 4),
+        ("已入账 the log has it", 2),
+        ("已入账 what was signed over the rows is in the log", 1),
         ("已入账 the answer itself is in the log", 2),
         ("当时的日志是现在日志的前缀", 2),
         ("回执有效", 1),

@@ -34,7 +34,7 @@ fn the_page_for_integrators_runs_as_it_stands() {
     assert_eq!(lines[6], "422", "{said}");
     assert!(lines[7].starts_with("FP-"), "{said}");
     assert_eq!(lines[9], "repeated", "{said}");
-    assert_eq!(lines[10], "1 genuine", "{said}");
+    assert_eq!(lines[10..12], ["{\"genuine\": 2, \"partly_red_flushed\": 1}", "1 genuine"], "{said}");
     assert_eq!(lines.iter().filter(|line| line.starts_with("repeated ")).count(), 3, "{said}");
 }
 

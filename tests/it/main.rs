@@ -4,6 +4,7 @@ mod answers;
 mod audit;
 mod backup;
 mod body;
+mod bulk;
 mod callers;
 mod codec;
 mod corpus;
