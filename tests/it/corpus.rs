@@ -11,10 +11,12 @@ use fapiao::codec::canonical::{self, IssuerSlot};
 use fapiao::codec::event::{Algorithm, AnswersNotice, Event, EventData, KeyRecord, Notice, PolicyNotice, Role};
 use fapiao::codec::leaf::{KeyId, Leaf};
 use fapiao::codec::proof::{Answer, ConsistencyProof, LogProof};
+use fapiao::codec::rows::{Rows, row_hash};
 use fapiao::crypto::add_checkpoint::AddCheckpoint;
 use fapiao::crypto::cosignature::CosigningKey;
 use fapiao::crypto::keyfile::{self, KdfCost};
 use fapiao::crypto::keyring::SecretKey;
+use fapiao::crypto::merkle::Hash;
 use fapiao::crypto::note::{Checkpoint, Host, Note, Origin, verifier_key};
 use fapiao::crypto::sign::{PublicKey, SigningKey, TokenKey};
 use fapiao::crypto::{body, hash, merkle};
@@ -25,11 +27,11 @@ use fapiao::domain::number::CheckCode;
 use fapiao::domain::rules::{Mode, Terms, accept};
 use fapiao::domain::taxpayer::TaxpayerId;
 use fapiao::domain::time::{Day, UnixMillis};
-use fapiao::engine::{Inclusion, SignedAnswer};
+use fapiao::engine::{Inclusion, SignedAnswer, SignedRows};
 use fapiao::ledger::value::{self, AllotRecord, AuditRecord, CallerRecord, CountRecord, EventSeal, HeadRecord, InvRecord, InvoiceSeal, Seal};
 
 use targets::bytes::face_of;
-use targets::sealed::{ANSWERED, COMMIT, DATA_KEY, NONCE, PASSPHRASE, SALT, log_keyring, log_keys, logged};
+use targets::sealed::{ANSWERED, COMMIT, DATA_KEY, NONCE, PASSPHRASE, SALT, listed, log_keyring, log_keys, logged};
 use targets::text::{ORIGIN, log_key};
 use targets::{Subject, TARGETS};
 
@@ -294,6 +296,26 @@ fn of_log(add: &mut impl FnMut(&'static str, &str, Vec<u8>)) {
         checkpoint: Some(checkpoint.sign_by(&keyring.checkpoint().key).expect("signed").encode()),
         inclusion: Some(Inclusion { index, leaf: leaf.encode(), path }),
     };
+    let listed = listed();
+    let hashes: Vec<Hash> = listed.iter().map(|row| row_hash(row)).collect();
+    let rows = Rows {
+        origin: checkpoint.origin.clone(),
+        size,
+        root,
+        time: UnixMillis(time),
+        count: listed.len() as u64,
+        rows_root: merkle::root_of(&hashes),
+    };
+    add("rows", "row", listed[3].clone());
+    add("rows", "rows", rows.encode());
+    let signed_rows = SignedRows {
+        signature: keyring.answering().key.sign(&rows.encode()).expect("signed"),
+        key_id: keyring.answering().key_id,
+        bytes: rows.encode(),
+        checkpoint: checkpoint.sign_by(&keyring.checkpoint().key).expect("signed").encode(),
+    };
+    let path = merkle::path_of(3, &hashes).expect("a row");
+    add("row_file", "genuine", proof::row_json(&proof::rows_json(&signed_rows, log_keys()), &listed[3], 3, &path).to_string().into_bytes());
     add("answer_file", "genuine", proof::to_json(&signed, log_keys()).to_string().into_bytes());
 }
 

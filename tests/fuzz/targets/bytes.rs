@@ -7,6 +7,7 @@ use fapiao::codec::event::{Event, EventData};
 use fapiao::codec::leaf::Leaf;
 use fapiao::codec::proof::Answer;
 use fapiao::codec::reader::{DecodeError, DecodeReason};
+use fapiao::codec::rows::{Row, Rows};
 use fapiao::domain::invoice::{Face, Totals};
 use fapiao::domain::kind::Kind;
 use fapiao::domain::money::Fen;
@@ -152,4 +153,18 @@ pub fn answer(input: &[u8], subject: Subject) -> bool {
     let Some(answer) = judged(decoded, input) else { return false };
     assert_eq!(answer.encode(), input);
     true
+}
+
+/// The bytes of a row, or of what is signed over all of them. Planted: what is left over is not looked at.
+pub fn rows(input: &[u8], subject: Subject) -> bool {
+    let row = match Row::decode(input) {
+        Err(DecodeError { offset, reason: DecodeReason::LeftOver }) if subject.is_planted() => Row::decode(&input[..offset]),
+        decoded => decoded,
+    };
+    let rows = judged(Rows::decode(input), input);
+    let row = judged(row, input);
+    assert!(row.is_none() || rows.is_none(), "one for the other");
+    let written = row.map(|row| row.encode()).or(rows.map(|rows| rows.encode()));
+    assert!(written.as_deref().is_none_or(|written| written == input));
+    written.is_some()
 }

@@ -28,13 +28,14 @@ impl Subject {
 pub type Target = fn(&[u8], Subject) -> bool;
 
 /// Every target; its corpus and its binary have the same name.
-pub const TARGETS: [(&str, Target); 22] = [
+pub const TARGETS: [(&str, Target); 24] = [
     ("face", bytes::face),
     ("rest", bytes::rest),
     ("event", bytes::event),
     ("leaf", bytes::leaf),
     ("value", bytes::value),
     ("answer", bytes::answer),
+    ("rows", bytes::rows),
     ("note", text::note),
     ("proof", text::proof),
     ("consistency", text::consistency),
@@ -50,5 +51,6 @@ pub const TARGETS: [(&str, Target); 22] = [
     ("upper", text::upper),
     ("scalar", text::scalar),
     ("answer_file", sealed::answer_file),
+    ("row_file", sealed::row_file),
     ("request", http::request),
 ];

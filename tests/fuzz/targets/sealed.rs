@@ -6,10 +6,11 @@ use std::sync::OnceLock;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 use fapiao::channel::keys;
-use fapiao::channel::proof::{ProofFault, Proven, verify};
+use fapiao::channel::proof::{Evidence, ProofFault, Proven, ProvenRow, verify, verify_row};
 use fapiao::codec::event::{Event, KeyRecord, Role};
 use fapiao::codec::leaf::{KeyId, Leaf};
 use fapiao::codec::reader::DecodeReason;
+use fapiao::codec::rows::Row;
 use fapiao::crypto::body::{self, BodyError, OpenBody};
 use fapiao::crypto::keyfile::{self, KdfCost, KeyFileError};
 use fapiao::crypto::keyring::{Keyring, PublicKeys};
@@ -214,4 +215,40 @@ pub fn answer_file(input: &[u8], subject: Subject) -> bool {
         assert_eq!(value["inclusion"][member], inclusion()[member], "forged");
     }
     true
+}
+
+/// The rows of the seed of `row_file`, in their order.
+pub fn listed() -> Vec<Vec<u8>> {
+    let row = |byte: u8| Row {
+        salt: [byte; 16],
+        verdict: 1,
+        query_digest: [byte; 32],
+        size: ANSWERED.0,
+        time: UnixMillis(ANSWERED.2),
+        count: 1,
+        first: None,
+        commit: Some([2; 32]),
+        remaining: None,
+    };
+    (0..5).map(|byte| row(byte).encode()).collect()
+}
+
+/// The proof of a single row, `fapiao proof verify`. Planted: a path that does not lead to the root is let through.
+pub fn row_file(input: &[u8], subject: Subject) -> bool {
+    let own = verify_row(input, None, Evidence::default());
+    match verify_row(input, Some(log_keys()), Evidence::default()) {
+        Ok(ProvenRow { row, place, own_keys, .. }) => {
+            let known = usize::try_from(place).ok().and_then(|place| listed().get(place).cloned());
+            assert!(!own_keys && known == Some(row.encode()), "forged");
+            true
+        }
+        Err(ProofFault::Row("the path does not lead to the root")) if subject.is_planted() => {
+            let value: Value = serde_json::from_slice(input).expect("read before");
+            let row = value["row"].as_str().expect("read before");
+            let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+            assert!(listed().iter().any(|listed| hex(listed) == row), "forged");
+            true
+        }
+        Err(_) => own.is_ok(),
+    }
 }
