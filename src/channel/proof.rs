@@ -64,7 +64,10 @@ pub enum ProofFault {
     #[error("the log does not have it, but was reopened from an older copy since, under another origin, and may have lost it")]
     Reopened,
     /// The log may come to have it.
-    #[error("the roots do not go far enough beyond its time to say that the log does not have it: get newer ones")]
+    #[error(
+        "the roots do not go far enough beyond its time to say that the log does not have it: get newer ones. They go on with the next answer that is signed: \
+         where nobody asks for any, have one signed (fapiao verify --proof), and get them again after answers.minutes"
+    )]
     NotLoggedYet,
     /// What ties it to a later log.
     #[error("the head does not hold: {0}")]

@@ -3,13 +3,12 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
-use super::{Engine, EngineError, LoggedEvent, random};
+use super::{Engine, EngineError, LoggedEvent};
 use crate::codec::event::{EventData, PolicyNotice};
 use crate::crypto::add_checkpoint::AddCheckpoint;
 use crate::crypto::cosignature::Seconds;
 use crate::crypto::note::Note;
 use crate::crypto::policy::Policy;
-use crate::issue;
 use crate::ledger::Published;
 use crate::limits::POLICIES_SHOWN_MAX;
 
@@ -69,7 +68,7 @@ impl Engine {
         let news = told.as_ref().is_none_or(|(_, before)| before != text);
         if news {
             let policy = PolicyNotice { previous: told.map(|(index, _)| index), text: text.to_owned() };
-            self.decide(self.signed(issue::announcement(&EventData::Policy(policy), &*self.keyring()?, random()?))?)?;
+            self.announce(&EventData::Policy(policy))?;
         }
         self.cosigning.told.store(true, Ordering::Release);
         Ok(news)

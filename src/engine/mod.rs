@@ -120,9 +120,9 @@ pub enum EngineError {
     /// Numbers of answers follow their times.
     #[error("the answer is too old to be signed; ask again")]
     AnswerTooOld,
-    /// A root over answers did not come into the log, or is not where it should be.
-    #[error("the answers could not be told by the log")]
-    AnswersNotLogged,
+    /// What the ledger was to say to everybody did not come into the log.
+    #[error("what the log was to tell did not come into it")]
+    NotAnnounced,
     /// A leaf that should be of an event is none.
     #[error("leaf {0} has no event to show")]
     NoSuchEvent(u64),

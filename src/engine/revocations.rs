@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use super::{Engine, EngineError, random, read_bounded, replace_public};
+use super::{Engine, EngineError, read_bounded, replace_public};
 use crate::codec::event::{EventData, ListNotice};
 use crate::codec::revocations::{RevocationList, SignedList};
 use crate::crypto::hash;
 use crate::crypto::keyring::Logged;
 use crate::crypto::note::{Checkpoint, Note};
 use crate::domain::time::UnixMillis;
-use crate::issue;
 use crate::ledger::Published;
 use crate::limits::{REVOCATIONS_BYTES_MAX, REVOCATIONS_ROUNDS_MAX};
 use crate::verify::{check, offline};
@@ -50,7 +49,7 @@ impl Engine {
         let signed = Arc::new(self.signed(list.signed(authority.key_id, |message| authority.key.sign(message)))?);
         // Logged before anybody sees it, so that there is none that the log does not know.
         let notice = ListNotice { made, size: published.size, tokens: count, digest: hash::sha256(&[signed.as_bytes()]) };
-        self.decide(self.signed(issue::announcement(&EventData::RevocationList(notice), &keyring, random()?))?)?;
+        self.announce(&EventData::RevocationList(notice))?;
         replace_public(&self.revocations_path(), signed.as_bytes())?;
         *self.revocations.newest.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&signed));
         Ok(Some(signed))

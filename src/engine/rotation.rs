@@ -241,7 +241,7 @@ impl Engine {
         let told = if reason == Some(Withdrawal::Compromised) { self.log_answers().map(drop) } else { Ok(()) };
         let untold = match told {
             Ok(()) => None,
-            Err(error @ (EngineError::Ledger(_) | EngineError::AnswersNotLogged)) => Some(error),
+            Err(error @ (EngineError::Ledger(_) | EngineError::NotAnnounced)) => Some(error),
             Err(error) => return Err(error),
         };
         Ok(Some(Change { _alone: alone, untold }))

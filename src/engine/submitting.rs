@@ -4,6 +4,7 @@ use tokio::sync::oneshot;
 
 use super::{Engine, EngineError, random};
 use crate::codec::canonical;
+use crate::codec::event::EventData;
 use crate::crypto::keyring::Keyring;
 use crate::crypto::sign::SignError;
 use crate::domain::allotment::{Allotment, Mark, NumberRange};
@@ -190,6 +191,14 @@ impl Engine {
         let keyring = self.keyring()?;
         self.ledger.may_write()?;
         self.decide(self.signed(sign(&keyring, random()?))?)
+    }
+
+    /// Says something of the ledger itself to everybody.
+    pub(super) fn announce(&self, data: &EventData) -> Result<(), EngineError> {
+        match self.decide_signed(|keys, salt| issue::announcement(data, keys, salt))? {
+            Submitted::Logged(_) => Ok(()),
+            Submitted::Faulty(_) | Submitted::Refused(_) => Err(EngineError::NotAnnounced),
+        }
     }
 
     pub(super) fn decide(&self, submission: Submission) -> Result<Submitted, EngineError> {

@@ -5,10 +5,9 @@
 //! is written.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use tokio::sync::oneshot;
-
+use super::group::Group;
 use super::store::{Store, StoreError};
 use super::tables::{AnswerHashes, AnswerRoots, Answers as AnswerTable, Table as _, answer_value, parse_answer};
 use super::value::ValueError;
@@ -52,13 +51,14 @@ pub enum Keeping {
 struct Waiting {
     hash: Hash,
     time: UnixMillis,
-    reply: oneshot::Sender<Result<Keeping, SubmitError>>,
 }
 
 #[derive(Debug, Default)]
 struct Writing {
     /// The next number; `None` until the first answer.
     next: Option<u64>,
+    /// Time of the latest that is kept or below a root; `None` until the first answer.
+    newest: Option<UnixMillis>,
     /// What a write that failed may have left on the disk.
     failed: Vec<(u64, Hash)>,
 }
@@ -67,14 +67,7 @@ struct Writing {
 #[derive(Debug)]
 pub struct Answers {
     store: Arc<Store>,
-    /// Held for as long as it takes to push or to take a list. As long as there are threads that sign.
-    waiting: Mutex<Vec<Waiting>>,
-    /// Held while answers are written.
-    writing: Mutex<Writing>,
-}
-
-fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    group: Group<Waiting, Writing, Keeping>,
 }
 
 fn unfit(table: &'static str, key: &[u8], what: &'static str) -> StoreError {
@@ -88,7 +81,7 @@ fn number_of(key: &[u8]) -> Result<u64, StoreError> {
 
 impl Answers {
     pub(super) fn new(store: Arc<Store>) -> Answers {
-        Answers { store, waiting: Mutex::default(), writing: Mutex::default() }
+        Answers { store, group: Group::default() }
     }
 
     /// Whether an answer of this time may get no number any more: whoever looks for it in the log takes it that none got one later.
@@ -98,24 +91,37 @@ impl Answers {
 
     /// Keeps what stands for an answer, unless it is too old by the time its turn comes. The same answer again is kept once.
     pub fn keep(&self, hash: Hash, time: UnixMillis, clock: &dyn Fn() -> UnixMillis) -> Result<Keeping, SubmitError> {
-        let (reply, mut done) = oneshot::channel();
-        held(&self.waiting).push(Waiting { hash, time, reply });
-        let mut writing = held(&self.writing);
-        // Whoever gets here first writes for all who wait; the others find that it is done.
-        let waiting = std::mem::take(&mut *held(&self.waiting));
-        let now = clock();
-        let (late, waiting): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|one| Answers::is_too_old(one.time, now));
-        // Nobody stops waiting: all are in this function.
-        for one in late {
-            drop(one.reply.send(Ok(Keeping::TooOld)));
+        self.group.submit(Waiting { hash, time }, |writing, waiting| {
+            let unavailable = |error: StoreError| SubmitError::Unavailable(error.to_string());
+            let (now, newest) = match self.newest(writing) {
+                Ok(newest) => (clock(), newest),
+                Err(error) => return waiting.iter().map(|_| Err(SubmitError::Unavailable(error.to_string()))).collect(),
+            };
+            let judge = |one: &Waiting| match one.time {
+                time if Answers::is_too_old(time, now) => Ok(Keeping::TooOld),
+                // Of a clock that was put back: among later ones it would look as if somebody had backdated it.
+                time if Answers::is_too_old(time, newest) => Err(SubmitError::ClockBehind { now: time, head: newest }),
+                _ => Ok(Keeping::Kept),
+            };
+            let judged: Vec<_> = waiting.iter().map(judge).collect();
+            let good: Vec<Waiting> =
+                waiting.into_iter().zip(&judged).filter(|(_, judged)| **judged == Ok(Keeping::Kept)).map(|(one, _)| one).collect();
+            let written = if good.is_empty() { Ok(()) } else { self.write(writing, &good).map_err(unavailable) };
+            judged.into_iter().map(|judged| if judged == Ok(Keeping::Kept) { written.clone().map(|()| Keeping::Kept) } else { judged }).collect()
+        })
+    }
+
+    /// The latest time of any answer so far.
+    fn newest(&self, writing: &mut Writing) -> Result<UnixMillis, StoreError> {
+        if let Some(newest) = writing.newest {
+            return Ok(newest);
         }
-        if !waiting.is_empty() {
-            let outcome = self.write(&mut writing, &waiting).map_err(|error| SubmitError::Unavailable(error.to_string()));
-            for one in waiting {
-                drop(one.reply.send(outcome.clone().map(|()| Keeping::Kept)));
-            }
-        }
-        done.try_recv().unwrap_or(Err(SubmitError::Closing))
+        // No answer after the last is more than a minute earlier, so that one of the two is the latest or nearly so; what cannot be read decides nothing.
+        let kept = self.store.last::<AnswerTable>()?.and_then(|(_, row)| parse_answer(&row)).map(|(_, time)| UnixMillis(time));
+        let told = self.store.last::<AnswerRoots>()?.and_then(|row| covering(&row).ok()).map(|covering| covering.notice.latest);
+        let newest = kept.max(told).unwrap_or(UnixMillis(0));
+        writing.newest = Some(newest);
+        Ok(newest)
     }
 
     fn write(&self, writing: &mut Writing, waiting: &[Waiting]) -> Result<(), StoreError> {
@@ -132,7 +138,7 @@ impl Answers {
         let mut new = BTreeMap::new();
         let mut rows = Vec::new();
         let mut batch = self.store.batch();
-        for Waiting { hash, time, .. } in waiting {
+        for Waiting { hash, time } in waiting {
             if new.contains_key(hash) || self.store.has::<AnswerHashes>(hash)? {
                 continue;
             }
@@ -151,6 +157,7 @@ impl Answers {
             return Err(error);
         }
         writing.next = Some(first + count);
+        writing.newest = waiting.iter().map(|one| one.time).max().max(writing.newest);
         Ok(())
     }
 
@@ -168,7 +175,7 @@ impl Answers {
 
     /// The hashes and times of at most `limit` answers from a number on, as far as they are safe on disk.
     pub fn from(&self, number: u64, limit: usize) -> Result<Vec<(Hash, UnixMillis)>, StoreError> {
-        let end = self.next(&mut held(&self.writing))?;
+        let end = self.next(&mut self.group.writing())?;
         let many = end.saturating_sub(number).min(limit as u64);
         let mut rows = Vec::new();
         for (row, expected) in self.store.scan::<AnswerTable>(&number).zip(number..number + many) {
@@ -185,7 +192,7 @@ impl Answers {
         let Some(row) = self.store.get::<AnswerHashes>(hash)? else { return Ok(None) };
         let number = row.as_slice().try_into().map(u64::from_be_bytes).map_err(|_| unfit(AnswerHashes::NAME, hash, "number"))?;
         // One that a write left there that failed has not left.
-        if number >= self.next(&mut held(&self.writing))? {
+        if number >= self.next(&mut self.group.writing())? {
             return Ok(None);
         }
         let answer = self.store.get::<AnswerTable>(&number)?.and_then(|row| parse_answer(&row)).filter(|(stored, _)| stored == hash);
@@ -196,7 +203,7 @@ impl Answers {
     /// Answers that no root covers, if there are any.
     pub fn uncovered(&self) -> Result<Option<Uncovered>, LedgerError> {
         let first = self.newest_root()?.map_or(0, |covering| covering.notice.end());
-        let end = self.next(&mut held(&self.writing))?;
+        let end = self.next(&mut self.group.writing())?;
         let Some((_, since)) = self.from(first, 1)?.first().copied() else { return Ok(None) };
         Ok(Some(Uncovered { first, count: end.saturating_sub(first), since }))
     }

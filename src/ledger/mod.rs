@@ -15,6 +15,7 @@ mod faults;
 mod files;
 mod frame;
 mod fsck;
+mod group;
 mod lock;
 mod opening;
 mod overlay;

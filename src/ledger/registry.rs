@@ -3,12 +3,11 @@
 //! The trail is only ever appended to, and an entry is on disk before whoever did the act is answered. Entries that come while another is on its way
 //! to the disk share the next write. Numbers ascend; one is left out only where a write failed and it is not known what of it was kept.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use tokio::sync::oneshot;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::SubmitError;
 use super::erasure::ERASING;
+use super::group::Group;
 use super::store::{Store, StoreError};
 use super::tables::{Audit, Bodies, Callers, Meta, Table as _};
 use super::value::{AuditRecord, CallerRecord, ValueError};
@@ -122,7 +121,6 @@ enum Beside {
 struct Waiting {
     entry: Entry,
     beside: Beside,
-    reply: oneshot::Sender<Result<u64, SubmitError>>,
 }
 
 /// Callers and audit trail of a ledger.
@@ -131,19 +129,13 @@ pub struct Registry {
     store: Arc<Store>,
     /// Held from reading a caller's row until its successor is on disk, so that no change undoes another.
     changing: Mutex<()>,
-    /// Held for as long as it takes to push or to take a list.
-    waiting: Mutex<Vec<Waiting>>,
-    /// The next number; held while entries are written. `None` until the first one.
-    next: Mutex<Option<u64>>,
-}
-
-fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Knows the next number; `None` until the first one.
+    entries: Group<Waiting, Option<u64>, u64>,
 }
 
 impl Registry {
     pub(super) fn new(store: Arc<Store>) -> Registry {
-        Registry { store, changing: Mutex::default(), waiting: Mutex::default(), next: Mutex::default() }
+        Registry { store, changing: Mutex::default(), entries: Group::default() }
     }
 
     /// The caller with this id: one point read.
@@ -177,7 +169,7 @@ impl Registry {
         entry: Entry,
         change: impl FnOnce(Option<Enrolled>) -> Result<Enrolled, E>,
     ) -> Result<(), E> {
-        let _alone = held(&self.changing);
+        let _alone = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let caller = change(self.caller(id)?)?;
         self.append(entry, Beside::Caller(caller))?;
         Ok(())
@@ -195,19 +187,10 @@ impl Registry {
     }
 
     fn append(&self, entry: Entry, beside: Beside) -> Result<u64, SubmitError> {
-        let (reply, mut answer) = oneshot::channel();
-        held(&self.waiting).push(Waiting { entry, beside, reply });
-        let mut next = held(&self.next);
-        // Whoever gets here first writes for all who wait; the others find that it is done.
-        let waiting = std::mem::take(&mut *held(&self.waiting));
-        if !waiting.is_empty() {
-            let first = self.write(&mut next, &waiting).map_err(|error| SubmitError::Unavailable(error.to_string()));
-            for (place, one) in (0..).zip(waiting) {
-                // Nobody stops waiting: all are in this function.
-                drop(one.reply.send(first.clone().map(|first| first + place)));
-            }
-        }
-        answer.try_recv().unwrap_or(Err(SubmitError::Closing))
+        self.entries.submit(Waiting { entry, beside }, |next, waiting| {
+            let first = self.write(next, &waiting).map_err(|error| SubmitError::Unavailable(error.to_string()));
+            (0..).zip(waiting).map(|(place, _)| first.clone().map(|first| first + place)).collect()
+        })
     }
 
     /// Writes these entries under numbers that follow each other and returns the first.
@@ -222,7 +205,7 @@ impl Registry {
         // Used up whatever comes of it: a write that failed may be found on the disk later.
         *next = Some(first + waiting.len() as u64);
         let mut batch = self.store.batch();
-        for (sequence, Waiting { entry, beside, .. }) in (first..).zip(waiting) {
+        for (sequence, Waiting { entry, beside }) in (first..).zip(waiting) {
             let Entry { time, by, role, act, subject, outcome } = entry;
             let record = AuditRecord {
                 time_ms: time.0,
