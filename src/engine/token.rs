@@ -69,7 +69,7 @@ struct Reach {
     loaded: RwLock<Option<Pkcs11>>,
     /// How often it was loaded: a session of an earlier time is none.
     times: AtomicU64,
-    /// One thread logs in at a time, so that a wrong PIN is tried once.
+    /// One thread logs in at a time, so that a wrong PIN is tried once; and one hangs up, since with the last session the token logs out.
     login: Mutex<()>,
     refused: AtomicBool,
     /// Set while the token cannot be reached.
@@ -417,6 +417,7 @@ impl Worker {
     }
 
     fn hang_up(&mut self) {
+        let _turn = self.reach.login.lock().unwrap_or_else(PoisonError::into_inner);
         let loaded = self.reach.loaded.read().unwrap_or_else(PoisonError::into_inner);
         let of_now = |connection: &Connection| loaded.is_some() && connection.times == self.reach.times.load(Ordering::Acquire);
         if let Some(connection) = self.connection.take().filter(of_now) {
