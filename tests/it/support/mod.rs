@@ -461,7 +461,12 @@ pub(crate) fn tree_bytes(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
         if entry.file_type().expect("a type").is_dir() {
             files.append(&mut tree_bytes(&entry.path()));
         } else if entry.file_name() != "LOCK" {
-            files.insert(entry.path(), fs::read(entry.path()).expect("readable"));
+            match fs::read(entry.path()) {
+                Ok(bytes) => drop(files.insert(entry.path(), bytes)),
+                // A running program removes files of its own.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => panic!("{}: {error}", entry.path().display()),
+            }
         }
     }
     files
