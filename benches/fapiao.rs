@@ -3,6 +3,7 @@
 //! What a figure means depends on the machine and on what else runs on it, so wherever there is a limit to compare with, it is measured beside the
 //! figure and the ratio is printed.
 
+mod answers;
 mod book;
 mod durable;
 mod fsck;
@@ -56,6 +57,7 @@ fn main() {
     restart::measure(&plan);
     book::measure(&plan);
     hostile::measure(&plan);
+    answers::measure(&plan);
     revocations::measure(&plan);
     token::measure(&plan);
     steps::measure(&mut criterion);

@@ -214,8 +214,8 @@ pub const COUNTS_PENDING_IN_TROUBLE_MAX: usize = 1_000_000;
 /// How long a count may wait for the disk, in milliseconds: half of the second that is promised.
 pub const COUNT_FLUSH_MS: u64 = 500;
 
-/// Answers under one root, at most; with more, the next root does not wait for its hour. Their hashes, 512 KiB, are read and hashed to prove one of them:
-/// about 10 ms.
+/// Answers under one root, at most; with more, the next root does not wait for its hour. Their hashes, 512 KiB, are read and hashed to prove one of them
+/// (`cargo bench -- answers`).
 pub const ANSWERS_PER_ROOT_MAX: usize = 16_384;
 
 /// Roots shown for one time, at most: those of the two minutes around it, at 8,000 answers a second. Below the one or two that may be over an answer of

@@ -27,7 +27,7 @@ pub fn to_json(found: &AnswerInLog) -> Value {
             "checkpoint": logged.checkpoint,
         }),
         AnswerInLog::NotYet { due } => json!({ "status": "not_yet", "due": due.to_string() }),
-        AnswerInLog::Never => json!({ "status": "never" }),
+        AnswerInLog::Never { origin } => json!({ "status": "never", "origin": origin.as_str() }),
     }
 }
 

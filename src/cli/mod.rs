@@ -193,6 +193,8 @@ impl Failure {
                 | EngineError::Enrolment(_)
                 | EngineError::NoSuchCaller(_),
             ) => Exit::Usage,
+            // Nothing is overwritten that somebody keeps.
+            Failure::Engine(EngineError::File { error, .. }) if error.kind() == io::ErrorKind::AlreadyExists => Exit::Usage,
             Failure::Engine(EngineError::Backup(
                 BackupError::Absent(_) | BackupError::NotEmpty(_) | BackupError::OtherLog { .. } | BackupError::NoSuchSize { .. },
             )) => Exit::Usage,

@@ -94,7 +94,8 @@ pub(super) struct Fetch {
 /// `fapiao proof verify`
 #[derive(Args)]
 pub(super) struct Verify {
-    /// What `fapiao verify --proof`, `fapiao proof log`, `fapiao proof row`, `fapiao issue`, `fapiao ledger prove` or `fapiao ledger prove-consistency` wrote
+    /// What `fapiao verify --proof`, `fapiao proof log`, `fapiao proof row`, `fapiao issue`, `fapiao ledger prove` or `fapiao ledger prove-consistency`
+    /// wrote, or what a server gave as a proof or as its policies
     file: PathBuf,
     /// The log's public keys (`fapiao keys show`), from somebody you trust 公钥. Proofs about the log need them; a kept answer brings its own, which
     /// are used without this
@@ -139,6 +140,9 @@ impl Fetch {
         let (exit, text) = match found.get("status").and_then(Value::as_str) {
             Some("logged") => (Exit::Fine, format!("已入账 the log has it; written to {}", self.out.display())),
             Some("not_yet") => (Exit::Unavailable, format!("尚未入账 the log has it not yet: ask again after {due}")),
+            Some("never") if found.get("origin").and_then(Value::as_str).is_some_and(|origin| origin != stated.said.origin().as_str()) => {
+                (Exit::Other, format!("未入账，账本已重开 {}", ProofFault::Reopened))
+            }
             Some("never") => {
                 let why = "it was not signed by this server, or with a stolen key; fapiao proof roots gets what shows that to others";
                 (Exit::Other, format!("未入账 the log never had it: {why}"))

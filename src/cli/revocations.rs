@@ -107,10 +107,9 @@ impl Show {
     fn run(self) -> Result<Exit, Failure> {
         let (keys, signed) = (read_public_keys(&self.keys)?, read_list(&self.list)?);
         let found = offline::judge_list(&signed, &keys);
-        let (mut value, mut text) = (to_json(&signed), to_text(&signed));
+        let mut value = to_json(&signed);
         value["holds"] = found.is_none().into();
-        text.push_str("\n  ");
-        text.push_str(&found.map_or("签名有效 signed by the authority".to_owned(), in_words));
+        let text = format!("{}\n{}", found.map_or("签名有效 signed by the authority".to_owned(), in_words), to_text(&signed));
         print(self.json, &value, &text)?;
         Ok(found.map_or(Exit::Fine, exit))
     }
@@ -177,7 +176,9 @@ fn in_words(finding: Finding) -> String {
         Finding::NoList => {
             "签名有效；无清单，请联网查验 signed by the authority; without a list nobody can tell whether it is still in force: ask online".to_owned()
         }
-        Finding::UpdateKeys => "公钥未知，请更新公钥 signed by a key that is not at hand: fetch the keys anew".to_owned(),
+        Finding::UpdateKeys => {
+            "公钥未知，请更新公钥，或为另一账本所签 signed by a key that is not at hand: fetch the keys anew, unless it is of another log".to_owned()
+        }
         Finding::AskOnline => {
             "密钥已泄露，请联网查验 signed by a key that was compromised; only the log knows whether that was before: ask online".to_owned()
         }

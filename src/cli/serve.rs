@@ -106,6 +106,9 @@ impl Serve {
             }
             Err(reason) => tracing::warn!(%reason, "questions are answered, and nothing is signed"),
         }
+        if let Some(index) = engine.ledger().unfinished_erasure().map_err(EngineError::from)? {
+            tracing::warn!(index, "an erased body may still lie in files of the database");
+        }
         let origin = engine.ledger().origin().to_string();
         front.serve(engine, &configuration, metrics, |address| {
             let scheme = if configuration.tls.key.is_some() { "https" } else { "http" };

@@ -9,6 +9,7 @@ use crate::codec::leaf::KeyId;
 use crate::codec::proof;
 use crate::codec::rows::{Row, Rows, row_hash};
 use crate::crypto::merkle::{self, Hash, Tree};
+use crate::crypto::note::Origin;
 use crate::domain::time::UnixMillis;
 use crate::ledger::{Answers, Covering, Keeping};
 use crate::limits::ANSWERS_PER_ROOT_MAX;
@@ -101,8 +102,11 @@ pub enum AnswerInLog {
         /// When it will be there.
         due: UnixMillis,
     },
-    /// No such answer was ever signed here.
-    Never,
+    /// No such answer was ever signed by this copy.
+    Never {
+        /// The log that this is; one that was reopened from an older copy may have lost what it had under another name.
+        origin: Origin,
+    },
 }
 
 /// An answer below a root in the log.
@@ -259,7 +263,9 @@ impl Engine {
 
     /// What the log has of the signed answer with this hash.
     pub fn answer_in_log(&self, hash: &Hash) -> Result<AnswerInLog, EngineError> {
-        let Some((number, time)) = self.ledger.answers().find(hash)? else { return Ok(AnswerInLog::Never) };
+        let Some((number, time)) = self.ledger.answers().find(hash)? else {
+            return Ok(AnswerInLog::Never { origin: self.ledger.origin().clone() });
+        };
         let published = self.ledger.published();
         let Some(covering) = self.ledger.answers_root(number)?.filter(|covering| covering.index < published.size) else {
             return Ok(AnswerInLog::NotYet { due: self.root_due(time).max(self.now()) });

@@ -39,6 +39,12 @@ impl From<StoreError> for EraseError {
 }
 
 impl Ledger {
+    /// The leaf whose body was erased and may still lie in files of the database, because a crash or a full disk came between: they are cleaned at the
+    /// next start or erasure.
+    pub fn unfinished_erasure(&self) -> Result<Option<u64>, LedgerError> {
+        Ok(pending(&self.store)?)
+    }
+
     /// Erases the body of the invoice at `index` for good. Returns what is left of it, and whether that had been done before: then nothing is written
     /// that was not still to be done.
     pub fn erase(&self, index: u64, entry: Entry, left: impl FnOnce(&[u8]) -> Erasure) -> Result<(Erasure, bool), EraseError> {
@@ -64,9 +70,13 @@ impl Ledger {
     }
 }
 
+fn pending(store: &Store) -> Result<Option<u64>, StoreError> {
+    Ok(store.get::<Meta>(&ERASING)?.and_then(|row| row.try_into().ok()).map(u64::from_be_bytes))
+}
+
 /// Cleans the files of what was erased, if that is still to be done.
 pub(super) fn finish(store: &Store) -> Result<(), StoreError> {
-    let Some(index) = store.get::<Meta>(&ERASING)?.and_then(|row| row.try_into().ok()).map(u64::from_be_bytes) else { return Ok(()) };
+    let Some(index) = pending(store)? else { return Ok(()) };
     // A journal is replaced by another only if something was written to it, which at an opening nothing was.
     let mut batch = store.batch();
     batch.put::<Meta>(&ERASING, &index.to_be_bytes().to_vec());

@@ -1,7 +1,7 @@
 //! Signed answers in the log: each is below one root, whatever happens, and nobody can add to the past.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use fapiao::domain::kind::Kind;
 use fapiao::domain::money::Fen;
 use fapiao::domain::time::UnixMillis;
 use fapiao::engine::{AnswerInLog, Config, Engine, EngineError, SignedAnswer};
-use fapiao::ledger::{self, Keeping, Sealed, Stage};
+use fapiao::ledger::{self, Keeping, Sealed, Stage, SubmitError};
 use fapiao::limits::{ANSWER_DELAY_MAX_MS, ANSWERS_PER_ROOT_MAX, KEY_OVERLAP_MIN_MS, KEY_OVERLAP_MS};
 use fapiao::verify::verdict::Verdict;
 use rustix::process::Signal;
@@ -78,7 +78,7 @@ fn in_log(engine: &Engine, answer: &SignedAnswer) -> Option<(u64, u64)> {
             Some((found.event.index, found.place))
         }
         AnswerInLog::NotYet { .. } => None,
-        AnswerInLog::Never => panic!("it was signed here"),
+        AnswerInLog::Never { .. } => panic!("it was signed here"),
     }
 }
 
@@ -109,7 +109,7 @@ fn each_answer_is_below_one_root_in_the_order_of_signing() {
     assert_eq!(engine.answers_due_in().expect("readable"), Some(HOUR - 4 * 60_000), "an hour after the first of them");
     let AnswerInLog::NotYet { due } = engine.answer_in_log(&hash_of(&answers[4])).expect("readable") else { panic!("not yet") };
     assert_eq!(due, UnixMillis(site.now().0 + HOUR), "the latest that it can be");
-    assert!(matches!(engine.answer_in_log(&[7; 32]).expect("readable"), AnswerInLog::Never));
+    assert!(matches!(engine.answer_in_log(&[7; 32]).expect("readable"), AnswerInLog::Never { .. }));
     assert_eq!(size(&engine), before);
     pass(&site, HOUR);
     assert_eq!(engine.answers_due_in().expect("readable"), Some(0));
@@ -424,7 +424,7 @@ fn an_answer_with_a_stolen_key_and_a_past_time_is_exposed_by_the_roots() {
     let forged_file = file(&engine, &backdated);
     let proven = verified(&forged_file, &early).expect("the signature is the key's");
     assert_eq!((proven.verdict, proven.logged), (Verdict::Voided, None), "by itself it cannot be told");
-    assert!(matches!(engine.answer_in_log(&hash_of(&backdated)).expect("readable"), AnswerInLog::Never));
+    assert!(matches!(engine.answer_in_log(&hash_of(&backdated)).expect("readable"), AnswerInLog::Never { .. }));
 
     let shown = roots(&engine, time);
     let Err(ProofFault::NotLogged(listed)) = verified_by(&forged_file, &early, &shown) else { panic!("exposed") };
@@ -553,6 +553,52 @@ fn an_answer_whose_turn_comes_too_late_gets_no_number() {
     assert_eq!(keep(now - ANSWER_DELAY_MAX_MS), Keeping::Kept);
 }
 
+/// Among the numbers of later ones it would look backdated.
+#[test]
+fn a_clock_that_was_put_back_signs_nothing_among_later_answers() {
+    let (site, engine) = ready();
+    pass(&site, HOUR);
+    let ahead = ask(&engine, 1);
+    assert_eq!(engine.log_answers().expect("logged"), 1);
+    let right = UnixMillis(site.now().0 - HOUR + 30_000);
+    site.set_now(right);
+    let question = crate::support::typed(&crate::support::face(&engine, id(Kind::Electronic, 2))).question();
+    let answer = engine.verify(&question).expect("an answer");
+    let refused = |engine: &Engine| match engine.sign_answer(&question, &answer) {
+        Err(EngineError::Submit(SubmitError::ClockBehind { head, .. })) => head,
+        other => panic!("{other:?}"),
+    };
+    let time = Answer::decode(&ahead.bytes).expect("ours").time;
+    assert_eq!(refused(&engine), time);
+    // A restart does not forget it.
+    drop(engine);
+    let engine = site.open().expect("opened");
+    assert_eq!(refused(&engine), time);
+    site.set_now(UnixMillis(time.0 - ANSWER_DELAY_MAX_MS));
+    ask(&engine, 2);
+}
+
+/// A root for each of those that come while roots are logged would be as many leaves.
+#[test]
+fn what_comes_while_a_root_is_logged_waits_for_the_next_time() {
+    let (mut site, engine) = ready();
+    drop(engine);
+    let answering: Arc<OnceLock<Weak<Engine>>> = Arc::default();
+    let (given, now) = (Arc::clone(&answering), site.now());
+    let count = AtomicUsize::new(0);
+    site.observer = Some(Arc::new(move |stage, _, _| {
+        if let (Stage::Durable, Some(engine)) = (stage, given.get().and_then(Weak::upgrade)) {
+            let hash = [count.fetch_add(1, Ordering::SeqCst) as u8; 32];
+            engine.ledger().answers().keep(hash, now, &|| now).expect("kept");
+        }
+    }));
+    let engine = Arc::new(site.open().expect("opened"));
+    ask(&engine, 1);
+    answering.set(Arc::downgrade(&engine)).expect("once");
+    assert_eq!(engine.log_answers().expect("logged"), 1);
+    assert_eq!(engine.log_answers().expect("logged"), 1, "the one that came meanwhile");
+}
+
 /// Whoever damages an answer does not keep a stolen key in force.
 #[test]
 fn answers_that_cannot_be_read_do_not_keep_a_stolen_key_from_being_revoked() {
@@ -656,7 +702,8 @@ fn over_http_it_is_not_yet_there_then_there_and_the_head_continues_it() {
     assert_eq!(not_yet["status"], "not_yet");
     let due = fapiao::domain::time::UnixMillis(stated.said.time().0 + HOUR).to_string();
     assert_eq!(not_yet["due"], due.as_str());
-    assert_eq!(server.ask_as("", "GET", &place.replace(&place[place.len() - 4..], "0000"), b"").json(), json!({ "status": "never" }));
+    let never = server.ask_as("", "GET", &place.replace(&place[place.len() - 4..], "0000"), b"").json();
+    assert_eq!((&never["status"], never["origin"].as_str().is_some()), (&json!("never"), true));
     for bad in ["/v1/proofs/answer/00", "/v1/proofs/answers", "/v1/proofs/answers?time=x"] {
         assert_eq!(server.ask_as("", "GET", bad, b"").status, 400, "{bad}");
     }
@@ -773,6 +820,13 @@ fn of_a_reopened_log_it_is_not_said_that_an_answer_is_false() {
     engine.log_answers().expect("logged");
     assert!(in_log(&engine, &next).is_some());
     is_sound(&engine);
+    drop(engine);
+    let path = site.file("lost.json");
+    std::fs::write(&path, lost.to_string()).expect("written");
+    let out = site.file("logged.json");
+    let [path, out, data] = [&path, &out, &site.directory()].map(|path| path.to_str().expect("UTF-8").to_owned());
+    let (exit, text) = run(&["proof", "log", &path, "--data", &data, "--out", &out]);
+    assert!(exit == Some(1) && text.contains("reopened") && !text.contains("stolen"), "{text}");
 }
 
 #[test]

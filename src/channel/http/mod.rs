@@ -10,6 +10,7 @@
 mod administration;
 mod bulk;
 mod callers;
+mod components;
 mod connections;
 mod door;
 mod invoices;
