@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use fapiao::channel::json::parse_draft;
-use fapiao::codec::event::{EventData, KeyRecord, Role};
+use fapiao::codec::event::{EventData, KeyRecord, ListNotice, PolicyNotice, Role};
 use fapiao::codec::leaf::KeyId;
 use fapiao::crypto::keyring::Keyring;
 use fapiao::domain::allotment::Mark;
@@ -41,6 +41,8 @@ pub(super) struct Submissions {
     statuses: Vec<Submission>,
     range_marks: Vec<Submission>,
     odd_allotments: Vec<Submission>,
+    /// What the ledger says of itself.
+    announcements: Vec<Submission>,
     /// Numbers that may be there, and one that never is.
     pub(super) ids: Vec<InvoiceId>,
 }
@@ -60,6 +62,7 @@ impl Submissions {
             (3, &self.allotments),
             (6, &self.long),
             (1, &self.keys),
+            (2, &self.announcements),
         ]);
         chance.pick(of).clone()
     }
@@ -85,7 +88,7 @@ impl Submissions {
             matches!(submission, Submission::Invoice(invoice) if invoice.imported_state.is_some() && invoice.face.id.number == id(Kind::Ordinary, 4).number)
         });
         let found = [void, status, issue, red, import, self.odd_allotments.get(3), self.range_marks.first(), self.keys.first()];
-        found.map(|submission| submission.expect("one of these").clone()).into()
+        found.into_iter().map(|submission| submission.expect("one of these")).chain(&self.announcements).cloned().collect()
     }
 
     fn seal() -> Submissions {
@@ -157,10 +160,16 @@ impl Submissions {
                 range_marks.push(issue::allotment_status(range(kind, first, last), mark, &keyring, sealer.salt()).expect("signed"));
             }
         }
+        // A root over answers is of answers that there are not here.
+        let policy = |text: &str| EventData::Policy(PolicyNotice { previous: None, text: text.to_owned() });
+        let list = EventData::RevocationList(ListNotice { made: today().start(), size: 7, tokens: 1, digest: [7; 32] });
+        let announcements = [policy("quorum none\n"), policy("# another\nquorum none\n"), list]
+            .map(|said| issue::announcement(&said, &keyring, sealer.salt()).expect("signed"))
+            .into();
         let long = LONG.map(|number| sealer.issue(&plain(Kind::Ordinary, number, AMOUNTS[0]))).collect();
         let mut ids: Vec<_> = KINDS.into_iter().flat_map(|kind| (1..=NUMBERS).map(move |number| id(kind, number))).collect();
         ids.extend([LONG.start() + 3, LONG.end() - 9, LONG.end() + 1].map(|number| id(Kind::Ordinary, number)));
-        Submissions { keyring, keys, allotments, long, issues, reds, imports, voids, statuses, range_marks, odd_allotments, ids }
+        Submissions { keyring, keys, allotments, long, issues, reds, imports, voids, statuses, range_marks, odd_allotments, announcements, ids }
     }
 }
 
