@@ -157,7 +157,7 @@ fn told(round: &Result<Round, EngineError>) -> Option<Option<u64>> {
         Ok(Round::Met(cosigned)) => Some(Some(cosigned.size)),
         Ok(Round::Short(_)) => Some(None),
         Ok(Round::Disputed(said)) => {
-            tracing::error!(%said, "nothing more is signed: witnesses saw another history than this copy has");
+            tracing::error!(%said, look = "fapiao runbook disputed", "nothing more is signed: witnesses saw another history than this copy has");
             None
         }
         Err(error) => {

@@ -10,7 +10,7 @@ const PAGE: &str = include_str!("../manual/runbook.md");
 /// `fapiao runbook`
 #[derive(Args)]
 pub(super) struct Runbook {
-    /// Code that `fapiao doctor` printed, or name of an alert: only what is about it 诊断代码或告警名称
+    /// Code that `fapiao doctor` printed, name of an alert, or a word of a heading: only what is about it 诊断代码、告警名称或标题词语
     code: Option<String>,
     /// Print JSON
     #[arg(long)]
@@ -38,11 +38,15 @@ impl Runbook {
         let text = match &self.code {
             None => PAGE.to_owned(),
             Some(code) => {
-                let about: Vec<String> = sections()
-                    .filter(|(_, text)| codes(text).any(|named| named == code))
-                    .map(|(heading, text)| format!("## {heading}\n{text}"))
-                    .collect();
-                about.join("\n")
+                let is_about = |(_, text): &(&str, &str)| codes(text).any(|named| named == code);
+                let word = code.to_lowercase();
+                let is_of_word = |(heading, _): &(&str, &str)| heading.to_lowercase().contains(&word);
+                let mut about: Vec<_> = sections().filter(is_about).collect();
+                // Not everything that can be the matter has a code.
+                if about.is_empty() {
+                    about = sections().filter(is_of_word).collect();
+                }
+                about.iter().map(|(heading, text)| format!("## {heading}\n{text}")).collect::<Vec<_>>().join("\n")
             }
         };
         if text.is_empty() {

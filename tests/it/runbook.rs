@@ -280,7 +280,7 @@ const DAMAGE: [Situation; 13] = [
 ];
 
 /// What is done when nothing is the matter, or will not be in a moment.
-const CARE: [Situation; 6] = [
+const CARE: [Situation; 7] = [
     ("Another process has the ledger open", Some("in_use"), |desk| {
         let command = "sleep 3 | fapiao issue --data ledger";
         drop(desk.bash(command).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("bash runs"));
@@ -295,6 +295,14 @@ const CARE: [Situation; 6] = [
     ("Erasing what a person may have erased", None, |_| ()),
     ("Rehearsing a restore", None, |_| ()),
     ("The ledger as it was at a size", None, |_| ()),
+    ("A witness does not begin", None, |desk| {
+        desk.says("fapiao witness create --data made --name witness.example/w1; cp -r made witness; cp made.lock witness.lock; fapiao ledger checkpoint --data ledger --keys > logs");
+        let refused = desk.bash("fapiao witness serve --data witness --logs logs --listen 127.0.0.1:0").output().expect("bash runs");
+        assert_eq!(refused.status.code(), Some(3));
+        let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(told.contains("this witness was restored from a copy, or moved"), "{told}");
+        assert!(desk.says("fapiao runbook witness").contains("## A witness does not begin"));
+    }),
 ];
 
 /// What an operator of a server is called for. There are stand-ins for `systemctl` and `journalctl`.
@@ -465,7 +473,7 @@ fn every_section_has_its_situations_and_every_situation_its_section() {
 fn a_code_that_nobody_gives_is_refused_with_those_there_are() {
     let desk = Desk { root: tempfile::tempdir().expect("a directory") };
     assert_eq!(desk.says("fapiao runbook"), PAGE);
-    let output = desk.bash("fapiao runbook nothing").output().expect("bash runs");
+    let output = desk.bash("fapiao runbook nonsense").output().expect("bash runs");
     assert_eq!(output.status.code(), Some(2));
     let codes: BTreeSet<&str> = sections().iter().flat_map(|section| section.codes.union(&section.alerts).copied().collect::<Vec<_>>()).collect();
     let known = codes.into_iter().collect::<Vec<_>>().join(", ");
