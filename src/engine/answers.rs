@@ -3,6 +3,7 @@
 
 use std::sync::{Mutex, PoisonError, RwLock};
 
+use super::logged::LoggedEvent;
 use super::{Engine, EngineError, random};
 use crate::codec::event::{AnswersNotice, EventData};
 use crate::codec::leaf::KeyId;
@@ -15,8 +16,6 @@ use crate::ledger::{Answers, Covering, Keeping};
 use crate::limits::ANSWERS_PER_ROOT_MAX;
 use crate::verify::answer::Answer;
 use crate::verify::query::Question;
-
-use super::logged::LoggedEvent;
 
 /// An answer to keep: checked offline against the log's public keys.
 #[derive(Clone, Debug)]
@@ -153,8 +152,8 @@ impl Answering {
 }
 
 impl Engine {
-    /// Signs an answer ("keep a proof") that was given a moment ago: the signed bytes, the signature, and the checkpoint and inclusion path that tie them to the log. It is on disk
-    /// among the answers that the next root covers; if it cannot be, it is not given.
+    /// Signs an answer ("keep a proof") that was given a moment ago: the signed bytes, the signature, and the checkpoint and inclusion path that tie them to
+    /// the log. It is on disk among the answers that the next root covers; if it cannot be, it is not given.
     pub fn sign_answer(&self, question: &Question, answer: &Answer) -> Result<SignedAnswer, EngineError> {
         self.ledger.may_write()?;
         if Answers::is_too_old(answer.as_of.time, self.now()) {

@@ -231,8 +231,7 @@ impl Engine {
     }
 
     /// Has answers wait until the log, as published, has the change, so that each is signed with a key that counts at its time. What a stolen key signed up
-    /// to now counts on only if the log has it before it has the theft; but answers that cannot be read do not leave the key
-    /// to the thief.
+    /// to now counts on only if the log has it before it has the theft; but answers that cannot be read do not leave the key to the thief.
     fn before_answering_keys_change(&self, role: Role, reason: Option<Withdrawal>) -> Result<Option<Change<'_>>, EngineError> {
         if role != Role::Answering {
             return Ok(None);

@@ -1,5 +1,5 @@
-//! Those who watch a log from outside. What a witness 见证人 decides: whether it cosigns a checkpoint that a log submits (c2sp.org/tlog-witness). It never cosigns two histories of one log,
-//! and never one that is shorter than what it cosigned before.
+//! Those who watch a log from outside. What a witness 见证人 decides: whether it cosigns a checkpoint that a log submits (c2sp.org/tlog-witness). It never
+//! cosigns two histories of one log, and never one that is shorter than what it cosigned before.
 
 pub mod follow;
 

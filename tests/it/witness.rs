@@ -350,7 +350,8 @@ fn two_histories_from_one_backup_are_caught_and_the_later_one_signs_no_more() {
     // A restart does not forget it, whether the witness is there or not, and who examines it is told.
     drop(witness);
     let b = b.restart();
-    assert_eq!(b.ask_as("", "GET", "/readyz", b"").status, 503);
+    let ready = b.ask_as("", "GET", "/readyz", b"");
+    assert_eq!((ready.status, &ready.json()["symptom"]), (503, &Value::from("disputed")), "{}", ready.text());
     let Server { running, site, .. } = b;
     drop(running);
     let told = site.program(&["doctor", "--json"]).output().expect("run");
