@@ -336,7 +336,8 @@ fn two_histories_from_one_backup_are_caught_and_the_later_one_signs_no_more() {
     // Whatever it still took in, it stops within a round.
     assert!(matches!(reply.status, 201 | 503), "{reply:?}");
     wait_for("the second signs no more", || (b.ask_as("", "GET", "/readyz", b"").status == 503).then_some(()));
-    assert!(b.logged().contains("nothing more is signed") && b.logged().contains("w1 cosigned"), "{}", b.logged());
+    // It refuses before the dispute is on disk, and says so after.
+    wait_for("it says so", || (b.logged().contains("nothing more is signed") && b.logged().contains("w1 cosigned")).then_some(()));
     let reply = b.ask_as(
         "issuer",
         "POST",
